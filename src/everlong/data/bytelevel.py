@@ -1,0 +1,96 @@
+"""Tokens as bytes: decoding that is exact, also one token at a time.
+
+Every token of our tokenizers stands for a fixed string of bytes, so a text is the concatenation of its tokens' bytes and
+nothing depends on where decoding pauses. In a vocabulary file a byte is written as a printable character, by the table
+of GPT-2 (Radford et al. 2019, ``bytes_to_unicode``).
+"""
+
+import codecs
+from collections.abc import Iterable, Sequence
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everlong.errors import DataError
+
+TokenArray = NDArray[np.unsignedinteger[Any]]
+"""Tokens as the store keeps them: the smallest unsigned type that holds the vocabulary."""
+
+
+def token_dtype(vocab_size: int) -> np.dtype[np.unsignedinteger[Any]]:
+    """The smallest little-endian unsigned type for ids below ``vocab_size``."""
+    for name in ("<u1", "<u2"):
+        if vocab_size <= 1 << 8 * np.dtype(name).itemsize:
+            return np.dtype(name)
+    return np.dtype("<u4")
+
+
+def utf8(text: str) -> bytes:
+    """The text's bytes.
+
+    Raises:
+        DataError: the text has a lone surrogate, which no UTF-8 stands for.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"character {error.start} of the text is half a character (a lone surrogate). Leave it out, or replace it "
+            'with text.encode("utf-8", "replace").decode().'
+        ) from error
+
+
+def byte_characters() -> list[str]:
+    """The printable character that stands for each of the 256 bytes."""
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    others = iter(range(256, 512))
+    return [chr(byte if byte in printable else next(others)) for byte in range(256)]
+
+
+def checked(ids: Sequence[int] | NDArray[np.integer[Any]], vocab_size: int) -> NDArray[np.integer[Any]]:
+    """The ids as an array, each of them inside the vocabulary.
+
+    Raises:
+        DataError: an id is negative or not below ``vocab_size``.
+    """
+    array = np.asarray(ids) if len(ids) else np.zeros(0, np.int64)
+    outside = (array < 0) | (array >= vocab_size)
+    if outside.any():
+        raise DataError(
+            f"token {array[outside][0]} is outside the vocabulary of {vocab_size}. "
+            "Decode with the tokenizer that the model was trained with."
+        )
+    return array
+
+
+def join_bytes(token_bytes: Sequence[bytes], ids: Iterable[int]) -> str:
+    """The text of these tokens; bytes that are no UTF-8 become U+FFFD."""
+    return b"".join([token_bytes[i] for i in ids]).decode(errors="replace")
+
+
+@final
+class TextStream:
+    """Text out of tokens as they come; a character is held back until its last byte is there.
+
+    The pieces from :meth:`push` and the last one from :meth:`flush` join to what ``decode`` gives for all tokens at once.
+    """
+
+    def __init__(self, token_bytes: Sequence[bytes]) -> None:
+        self._token_bytes = token_bytes
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def push(self, token: int) -> str:
+        """The characters that this token completes; often one, sometimes none.
+
+        Raises:
+            DataError: the token is outside the vocabulary.
+        """
+        checked([token], len(self._token_bytes))
+        return self._decoder.decode(self._token_bytes[token])
+
+    def flush(self) -> str:
+        """What is left of an unfinished character, as U+FFFD; the stream is then as new."""
+        rest = self._decoder.decode(b"", final=True)
+        self._decoder.reset()
+        return rest

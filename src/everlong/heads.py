@@ -1,0 +1,149 @@
+"""What a model's hidden states are asked for. Here: the next token, over a plain or a frequency-sorted vocabulary."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from everlong.shapes import IGNORE, Hidden, Logits, Losses, Tokens
+
+
+class TokenHead(nn.Module, ABC):
+    """Hidden states in; next-token logits, or losses for given targets, out."""
+
+    @abstractmethod
+    def logits(self, hidden: Hidden) -> Logits:
+        """Unnormalised log-probabilities of every token of the vocabulary."""
+
+    @abstractmethod
+    def losses(self, hidden: Hidden, targets: Tokens) -> Losses:
+        """Negative log-likelihood of the targets in nats, in token order; 0 where a target is `IGNORE`."""
+
+
+class LinearHead(TokenHead):
+    """One logit per token: ``hidden · E^T + bias``, with the embedding table `E` given (tied) or of its own."""
+
+    def __init__(self, embedding: nn.Embedding, *, tied: bool) -> None:
+        super().__init__()
+        weight = embedding.weight
+        self.weight = weight if tied else nn.Parameter(torch.randn_like(weight) * weight.shape[1] ** -0.5)
+        self.bias = nn.Parameter(torch.zeros(weight.shape[0]))
+
+    def logits(self, hidden: Hidden) -> Logits:
+        """Unnormalised log-probabilities of every token of the vocabulary."""
+        return F.linear(hidden, self.weight, self.bias)
+
+    def losses(self, hidden: Hidden, targets: Tokens) -> Losses:
+        """Negative log-likelihood of the targets in nats, in token order; 0 where a target is `IGNORE`."""
+        logits = (
+            self.logits(hidden).flatten(0, 1).float()
+            if hidden.dtype != torch.float64
+            else self.logits(hidden).flatten(0, 1)
+        )
+        return F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORE, reduction="none").view_as(targets)
+
+
+class AdaptiveEmbedding(nn.Module):
+    """Token vectors whose width falls with rarity: cluster `i` has ``d_embed // div_val**i`` (Baevski & Auli, 2019).
+
+    Tokens are sorted by frequency; `cutoffs` are the ends of all clusters but the last. With ``div_val=1`` there is one
+    table. A projection to `d_model` exists only where the widths differ, as in Transformer-XL's code.
+    """
+
+    def __init__(self, *, vocab_size: int, d_embed: int, d_model: int, cutoffs: Sequence[int], div_val: int) -> None:
+        super().__init__()
+        self.edges = (0, *cutoffs, vocab_size)
+        self.scale = d_model**0.5
+        self.div_val = div_val
+        clusters = 1 if div_val == 1 else len(self.edges) - 1
+        sizes = [vocab_size] if div_val == 1 else [b - a for a, b in zip(self.edges, self.edges[1:], strict=False)]
+        widths = [d_embed // div_val**i for i in range(clusters)]
+        self.tables = nn.ModuleList(nn.Embedding(size, width) for size, width in zip(sizes, widths, strict=True))
+        self.projections = nn.ParameterList(
+            nn.Parameter(torch.empty(d_model, width)) for width in widths if div_val > 1 or width != d_model
+        )
+
+    def forward(self, tokens: Tokens) -> Hidden:
+        """Vectors ``[b t d]``, scaled by ``sqrt(d_model)``."""
+        if self.div_val == 1:
+            vectors = self.tables[0](tokens)
+            return (F.linear(vectors, self.projections[0]) if len(self.projections) else vectors) * self.scale
+        out = self.projections[0].new_zeros(*tokens.shape, self.projections[0].shape[0])
+        for table, projection, low, high in zip(
+            self.tables, self.projections, self.edges, self.edges[1:], strict=False
+        ):
+            inside = (tokens >= low) & (tokens < high)
+            out = out.masked_scatter(inside[..., None], F.linear(table(tokens[inside] - low), projection))
+        return out * self.scale
+
+
+class AdaptiveHead(TokenHead):
+    """Softmax in two steps: a shortlist with one logit per rare cluster, then the token within its cluster.
+
+    ``log p(w) = log p_head(cluster of w) + log p_tail(w | cluster)`` (Grave et al., 2017). Tables are those of the
+    embedding; the first projection is free and the others are tied, as in Transformer-XL's WikiText-103 setting.
+    Losses come back in token order, and logits are exact log-probabilities.
+    """
+
+    def __init__(self, embedding: AdaptiveEmbedding) -> None:
+        super().__init__()
+        self.edges = embedding.edges
+        self.tables = embedding.tables
+        self.one_table = embedding.div_val == 1
+        self.n_tails = len(self.edges) - 2
+        weights = [table.weight for table in embedding.tables]
+        self.biases = nn.ParameterList(nn.Parameter(weight.new_zeros(len(weight))) for weight in weights)
+        self.cluster_weight = nn.Parameter(weights[0].new_zeros(self.n_tails, weights[0].shape[1]))
+        self.cluster_bias = nn.Parameter(torch.zeros(self.n_tails))
+        shared = list(embedding.projections)
+        own = [nn.Parameter(torch.empty_like(shared[0]))] if shared else []
+        self.projections = nn.ParameterList([*own, *shared[1:]])
+
+    def logits(self, hidden: Hidden) -> Logits:
+        """Log-probabilities of every token of the vocabulary."""
+        head = self._cluster(hidden, 0).log_softmax(dim=-1)
+        shortlist = self.edges[1]
+        parts = [head[..., :shortlist]]
+        for tail in range(1, self.n_tails + 1):
+            parts.append(head[..., shortlist + tail - 1, None] + self._cluster(hidden, tail).log_softmax(dim=-1))
+        return torch.cat(parts, dim=-1)
+
+    def losses(self, hidden: Hidden, targets: Tokens) -> Losses:
+        """Negative log-likelihood of the targets in nats, in token order; 0 where a target is `IGNORE`."""
+        flat, wanted = hidden.flatten(0, 1), targets.flatten()
+        head = self._cluster(flat, 0).log_softmax(dim=-1)
+        shortlist = self.edges[1]
+        first = wanted.clamp(min=0)
+        for tail in range(1, self.n_tails + 1):
+            first = torch.where(wanted >= self.edges[tail], shortlist + tail - 1, first)
+        total = -head.gather(1, first[:, None])[:, 0]
+        for tail in range(1, self.n_tails + 1):
+            rows = ((wanted >= self.edges[tail]) & (wanted < self.edges[tail + 1])).nonzero()[:, 0]
+            if rows.numel() == 0:
+                continue
+            within = self._cluster(flat[rows], tail).log_softmax(dim=-1)
+            inner = -within.gather(1, (wanted[rows] - self.edges[tail])[:, None])[:, 0]
+            total = total.index_add(0, rows, inner)
+        return torch.where(wanted == IGNORE, 0.0, total).view_as(targets)
+
+    def _cluster(self, hidden: Float[Tensor, "... d"], index: int) -> Float[Tensor, "... n"]:
+        low, high = self.edges[index], self.edges[index + 1]
+        weight, bias = self._rows(index, low=low, high=high)
+        if len(self.projections):
+            hidden = hidden @ self.projections[0 if self.one_table else index]
+        if index == 0:
+            weight, bias = torch.cat([weight, self.cluster_weight]), torch.cat([bias, self.cluster_bias])
+        return F.linear(hidden, weight, bias)
+
+    def _rows(self, index: int, *, low: int, high: int) -> tuple[Float[Tensor, "n e"], Float[Tensor, "n"]]:
+        if self.one_table:
+            return self.tables[0].weight[low:high], self.biases[0][low:high]  # pyright: ignore[reportReturnType, reportIndexIssue]
+        return self.tables[index].weight, self.biases[index]  # pyright: ignore[reportReturnType]
+
+
+def cross_entropy_bits(losses: Losses, targets: Int[Tensor, "b t"]) -> tuple[float, int]:
+    """Summed loss in bits and the number of targets it covers."""
+    return losses.double().sum().item() / 0.6931471805599453, int((targets != IGNORE).sum())

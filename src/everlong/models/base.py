@@ -1,0 +1,254 @@
+"""The contract every causal model obeys, and what it takes to obey it written once.
+
+    logits, memory = model(tokens, memory)
+    logits, memory = model(tokens, memory, starts=starts, lengths=lengths)
+
+An architecture supplies three things: `init_memory`, `advance` (hidden states and the next memory) and a head. Checking
+arguments, keeping the clock, idle lanes and losses are the same for all and live here.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from everlong.clock import Clock, tick
+from everlong.config import Config
+from everlong.errors import ConfigError, MemoryMismatch, ShapeError
+from everlong.heads import TokenHead
+from everlong.memory import Memory
+from everlong.shapes import Hidden, Lengths, Logits, Losses, Starts, Tokens
+from everlong.storage import add_tensors
+
+M = TypeVar("M", bound=Memory)
+
+
+class ModelConfig(Config):
+    """Fields that every language model has."""
+
+    vocab_size: int = Field(default=256, ge=1)
+    d_model: int = Field(default=256, ge=1)
+    n_layers: int = Field(default=4, ge=1)
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+    @property
+    def reach(self) -> int | None:
+        """How many tokens back a prediction can see at most, through all layers; ``None`` when nothing bounds it."""
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advance(Generic[M]):
+    """What an architecture computes for a chunk, before the head."""
+
+    hidden: Hidden
+    memory: M
+    aux: Mapping[str, Tensor]
+
+
+class LanguageModel(nn.Module, ABC, Generic[M]):
+    """A causal model over token streams: chunks and a memory in, logits and the next memory out."""
+
+    architecture: ClassVar[str]
+    """The name in the registry."""
+    Config: ClassVar[type[ModelConfig]]
+    """The config class of this architecture."""
+
+    head: TokenHead
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self._config = config
+        self._slots: dict[tuple[bool, torch.dtype], Memory] = {}
+        self.recompute = False
+        """Whether training keeps only each layer's input and computes its activations again in the backward pass."""
+
+    if TYPE_CHECKING:
+
+        def __call__(
+            self,
+            tokens: Tokens,
+            memory: M | None = None,
+            *,
+            starts: Starts | None = None,
+            lengths: Lengths | None = None,
+        ) -> tuple[Logits, M]: ...
+
+    @property
+    def config(self) -> ModelConfig:
+        """The config this model was built from."""
+        return self._config
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the weights; a memory keeps it under autocast too."""
+        return next(self.parameters()).dtype
+
+    @abstractmethod
+    def init_memory(self, lanes: int) -> M:
+        """An empty memory of that many lanes, with the shapes every later memory has."""
+
+    @abstractmethod
+    def advance(self, tokens: Tokens, memory: M, clock: Clock) -> Advance[M]:
+        """Read a chunk: hidden states ``[b t d]``, the next memory and losses of the memory itself."""
+
+    def adopt(self, memory: M) -> M:
+        """A memory in the form that this model uses now (training and evaluation may keep other things)."""
+        return memory
+
+    def forward(
+        self, tokens: Tokens, memory: M | None = None, *, starts: Starts | None = None, lengths: Lengths | None = None
+    ) -> tuple[Logits, M]:
+        """Next-token logits ``[b t v]`` for every token of a chunk, and what to remember of it.
+
+        Args:
+            tokens: ``[b t]`` int64. Each row is one lane, continuing where its memory left off.
+            memory: what earlier chunks left behind; ``None`` means a new, empty one.
+            starts: ``[b t]`` bool: this token begins a new document in its lane.
+            lengths: ``[b]`` int64: how many tokens of this right-padded chunk are real; 0 is an idle lane.
+
+        Raises:
+            ShapeError: an argument has the wrong shape or type.
+            MemoryMismatch: the memory has other lanes or slots than this call needs.
+        """
+        step = self._step(tokens, memory, starts, lengths)
+        return self.head.logits(step.hidden), step.memory
+
+    def forward_with_aux(
+        self, tokens: Tokens, memory: M | None = None, *, starts: Starts | None = None, lengths: Lengths | None = None
+    ) -> tuple[Logits, M, Mapping[str, Tensor]]:
+        """Like a plain call, and the scalar training losses that belong to the memory itself, by name."""
+        step = self._step(tokens, memory, starts, lengths)
+        return self.head.logits(step.hidden), step.memory, step.aux
+
+    def token_losses(
+        self,
+        tokens: Tokens,
+        targets: Tokens,
+        memory: M | None = None,
+        *,
+        starts: Starts | None = None,
+        lengths: Lengths | None = None,
+    ) -> tuple[Losses, M, Mapping[str, Tensor]]:
+        """Negative log-likelihood of each target in nats ``[b t]``, in token order; 0 where the target is `IGNORE`."""
+        step = self._step(tokens, memory, starts, lengths)
+        return self.head.losses(step.hidden, targets), step.memory, step.aux
+
+    def config_json(self) -> str:
+        """The config as canonical JSON."""
+        return self.config.to_json()
+
+    def weights_digest(self) -> str:
+        """SHA-256 of all weights and buffers, in hexadecimal."""
+        digest = hashlib.sha256()
+        add_tensors(digest.update, self.state_dict())
+        return digest.hexdigest()
+
+    def with_config(self, **changes: Any) -> Self:
+        """The same weights under another config, for fields that no weight depends on (a longer memory, say).
+
+        Raises:
+            ConfigError: a changed field changes the shape of a weight.
+        """
+        other = type(self)(self.config.replace(**changes)).to(device=self.device, dtype=self.dtype)
+        mine, theirs = self.state_dict(), other.state_dict()
+        if mine.keys() != theirs.keys() or any(mine[n].shape != theirs[n].shape for n in mine):
+            changed = ", ".join(f"{name}={value}" for name, value in changes.items())
+            raise ConfigError(f"{changed} changes the weights of this {self.architecture}; train a new model for it.")
+        other.load_state_dict(mine)
+        return other.train(self.training)
+
+    def _step(self, tokens: Tensor, memory: M | None, starts: Tensor | None, lengths: Tensor | None) -> Advance[M]:
+        check_chunk(tokens, starts=starts, lengths=lengths)
+        if memory is None:
+            memory = self.init_memory(tokens.shape[0])
+        if memory.lanes != tokens.shape[0]:
+            raise MemoryMismatch(
+                f"tokens have {tokens.shape[0]} lanes, memory has {memory.lanes}. Choose lanes with memory.select(...), "
+                f"or start afresh with model.init_memory({tokens.shape[0]})."
+            )
+        memory = self.adopt(memory)
+        self._check_slots(memory)
+        clock = tick(memory.position, time=tokens.shape[1], starts=starts, lengths=lengths)
+        if clock.valid is not None:
+            tokens = tokens.where(clock.valid, 0)
+        low, high = (int(bound) for bound in tokens.aminmax())
+        if low < 0 or high >= self.config.vocab_size:
+            raise ShapeError(
+                f"token {low if low < 0 else high} is outside the vocabulary of {self.config.vocab_size}. "
+                "Use the tokenizer the model was trained with."
+            )
+        step = self.advance(tokens, memory, clock)
+        step.memory.made_by(self)
+        return step
+
+    def _check_slots(self, memory: Memory) -> None:
+        mode = (self.training, self.dtype)
+        if mode not in self._slots:
+            self._slots[mode] = self.init_memory(1)
+        fits = self._slots[mode]
+        have = {name: (leaf.shape[1:], leaf.dtype) for name, leaf in memory.flatten().items()}
+        need = {name: (leaf.shape[1:], leaf.dtype) for name, leaf in fits.flatten().items()}
+        if type(memory) is not type(fits) or have != need:
+            raise MemoryMismatch(
+                f"this {self.architecture} needs a {_slots(fits)}, got a {_slots(memory)}. "
+                "Use a memory that a model of the same config and type made."
+            )
+
+
+AnyLanguageModel = LanguageModel[Any]
+
+
+def check_chunk(tokens: Tensor, *, starts: Tensor | None, lengths: Tensor | None) -> None:
+    """Refuse arguments that break the contract.
+
+    Raises:
+        ShapeError: the shape or type of an argument is wrong, or a length lies outside the chunk.
+    """
+    if tokens.ndim != 2 or tokens.dtype != torch.int64:
+        raise ShapeError(
+            f"tokens must be int64 of shape [lanes, time], got {tokens.dtype} of shape {list(tokens.shape)}. "
+            "For one stream, give tokens[None]."
+        )
+    lanes, time = tokens.shape
+    if lanes == 0 or time == 0:
+        raise ShapeError(f"tokens of shape {[lanes, time]} hold nothing to read. Give at least one lane and one token.")
+    if starts is not None and (starts.shape != tokens.shape or starts.dtype != torch.bool):
+        raise ShapeError(
+            f"starts must be bool of shape {[lanes, time]} like tokens, got {starts.dtype} of shape {list(starts.shape)}."
+        )
+    if lengths is None:
+        return
+    if lengths.shape != (lanes,) or lengths.dtype != torch.int64:
+        raise ShapeError(
+            f"lengths must be int64 of shape {[lanes]}, one per lane, got {lengths.dtype} of shape {list(lengths.shape)}."
+        )
+    if bool(((lengths < 0) | (lengths > time)).any()):
+        raise ShapeError(f"lengths must lie between 0 and the chunk's {time} tokens, got {lengths.tolist()}.")
+
+
+def _slots(memory: Memory) -> str:
+    leaves = (
+        f"{name} {str(leaf.dtype).removeprefix('torch.')}{list(leaf.shape[1:])}"
+        for name, leaf in memory.flatten().items()
+    )
+    return f"{type(memory).__name__} with {', '.join(leaves)} per lane"
+
+
+def run_layer(layer: Callable[..., Any], arguments: tuple[Any, ...], *, checkpoint: bool) -> Any:
+    """Call a layer; with `checkpoint`, keep only its inputs and compute its activations again in the backward pass."""
+    if not checkpoint:
+        return layer(*arguments)
+    from torch.utils.checkpoint import checkpoint as rerun
+
+    return rerun(layer, *arguments, use_reentrant=False)

@@ -1,0 +1,141 @@
+"""Transformer (Vaswani et al., 2017, arXiv:1706.03762) as a causal language model with a window of keys and values.
+
+    a^n = h^{n-1} + Attention(LN(h^{n-1}))          h^n = a^n + FF(LN(a^n))
+    Attention_t = sum_k softmax_k( rot_t(q_t) . rot_k(k_k) / sqrt(e) ) v_k       max(0, t - context) < k <= t
+
+Positions enter by rotation alone (RoPE; Su et al., 2021, arXiv:2104.09864), so scores depend on differences of
+positions. The ring keeps keys as they were before rotation and each call rotates the line by its own indices: token
+ten million is as exact as token ten.
+"""
+
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from everlong.clock import Clock
+from everlong.config import require_divides
+from everlong.heads import LinearHead
+from everlong.memory import Memory, memory_type
+from everlong.models.base import Advance, LanguageModel, ModelConfig, run_layer
+from everlong.models.registry import register
+from everlong.nn.attention import attend
+from everlong.nn.blocks import FeedForward
+from everlong.nn.position import Rotary
+from everlong.nn.window import Sight, forget_others, latest, look_back, push
+from everlong.shapes import Hidden, Tokens
+
+
+class TransformerConfig(ModelConfig):
+    """Sizes of a Transformer and of its window."""
+
+    n_heads: int = Field(default=4, ge=1)
+    d_ff: int = Field(default=1024, ge=1)
+    context: int = Field(default=256, ge=1)
+    """Tokens that each layer sees, the current one included."""
+    rope_base: float = Field(default=10000.0, gt=1.0)
+
+    @model_validator(mode="after")
+    def _sizes(self) -> Self:
+        require_divides(whole="d_model", by="n_heads", sizes={"d_model": self.d_model, "n_heads": self.n_heads})
+        if self.d_model // self.n_heads % 2:
+            raise ValueError(
+                f"rotation turns pairs of coordinates, but a head is {self.d_model // self.n_heads} wide; "
+                f"an even width needs d_model={self.d_model + self.n_heads} or another n_heads."
+            )
+        return self
+
+    @property
+    def reach(self) -> int:
+        """How many tokens back a prediction can see at most, through all layers."""
+        return self.n_layers * (self.context - 1)
+
+
+@memory_type
+class TransformerMemory(Memory):
+    """The keys and values of the last ``context - 1`` tokens of every layer."""
+
+    position: Int[Tensor, "b"]
+    state: Float[Tensor, "b l s 2*d"]
+    """Keys, not rotated, then values, side by side."""
+
+
+class TransformerLayer(nn.Module):
+    """Attention over the window, then a feed-forward map, each on a normalised input and added to the stream."""
+
+    def __init__(self, config: TransformerConfig, rotary: Rotary) -> None:
+        super().__init__()
+        d = config.d_model
+        self.n_heads, self.dropout = config.n_heads, config.dropout
+        self.attention_norm, self.ff_norm = nn.LayerNorm(d), nn.LayerNorm(d)
+        self.project = nn.Linear(d, 3 * d, bias=False)
+        self.out = nn.Linear(d, d, bias=False)
+        self.ff = FeedForward(d_model=d, d_ff=config.d_ff, dropout=config.dropout)
+        self.rotary = rotary
+
+    def forward(
+        self, x: Hidden, ring: Float[Tensor, "b s 2*d"], angles: Float[Tensor, "s 2 f"], sight: Sight
+    ) -> tuple[Hidden, Float[Tensor, "b t 2*d"]]:
+        """The next hidden states, and this chunk's keys and values to remember."""
+        query, entry = self.project(self.attention_norm(x)).split([x.shape[-1], 2 * x.shape[-1]], dim=-1)
+        line = torch.cat([ring[:, sight.oldest :], entry.to(ring.dtype)], dim=1).to(entry.dtype)
+        key, value = (part.unflatten(-1, (self.n_heads, -1)) for part in line.chunk(2, dim=-1))
+        query = self.rotary(query.unflatten(-1, (self.n_heads, -1)), angles[-x.shape[1] :])
+        dropout = self.dropout if self.training else 0.0
+        seen = attend(query, self.rotary(key, angles), value, sight=sight, dropout=dropout)
+        x = x + F.dropout(self.out(seen.flatten(2)), self.dropout, self.training)
+        return x + self.ff(self.ff_norm(x)), entry
+
+
+@register("transformer", kind="causal")
+class Transformer(LanguageModel[TransformerMemory]):
+    """Dense causal Transformer with rotary positions and a window of keys and values."""
+
+    Config = TransformerConfig
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__(config)
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.rotary = Rotary(width=config.d_model // config.n_heads, base=config.rope_base)
+        self.layers = nn.ModuleList(TransformerLayer(config, self.rotary) for _ in range(config.n_layers))
+        self.norm = nn.LayerNorm(config.d_model)
+        self.head = LinearHead(self.embedding, tied=True)
+        self.apply(_init_normal)
+
+    @property
+    def config(self) -> TransformerConfig:
+        """The config this model was built from."""
+        return self._config  # pyright: ignore[reportReturnType]
+
+    def init_memory(self, lanes: int) -> TransformerMemory:
+        """An empty window in every lane."""
+        c = self.config
+        return TransformerMemory(
+            position=torch.zeros(lanes, dtype=torch.int64, device=self.device),
+            state=torch.zeros(lanes, c.n_layers, c.context - 1, 2 * c.d_model, dtype=self.dtype, device=self.device),
+        ).made_by(self)
+
+    def advance(self, tokens: Tokens, memory: TransformerMemory, clock: Clock) -> Advance[TransformerMemory]:
+        """Read a chunk: hidden states, and the window moved on."""
+        capacity = self.config.context - 1
+        sight = look_back(clock, torch.full_like(clock.position, capacity), capacity=capacity)
+        state = forget_others(memory.state, clock=clock)
+        angles = self.rotary.angles(capacity - sight.oldest + clock.time, like=state)
+        x = F.dropout(self.embedding(tokens), self.config.dropout, self.training)
+        entries: list[Tensor] = []
+        for n, layer in enumerate(self.layers):
+            x, entry = run_layer(layer, (x, state[:, n], angles, sight), checkpoint=self.recompute and self.training)
+            entries.append(latest(entry, capacity=capacity, clock=clock))
+        state = push(state, torch.stack(entries, dim=1).to(state.dtype), clock=clock)
+        hidden = F.dropout(self.norm(x), self.config.dropout, self.training)
+        return Advance(hidden=hidden, memory=TransformerMemory(position=clock.following, state=state), aux={})
+
+
+def _init_normal(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear) and module.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,1 @@
+"""Parts that models are built from. They know tensors and clocks, and no model."""

@@ -1,0 +1,66 @@
+"""Encodings of distance and of index, tabulated in float64 and kept: they are constants of a model's life."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Sinusoids(nn.Module):
+    """Encodings of distances, descending to 0: all sines, then all cosines, not interleaved (Dai et al., 2019).
+
+    Args:
+        width: size of an encoding, even.
+        clamp: distances above this one are encoded like it; 0 for none.
+    """
+
+    def __init__(self, *, width: int, clamp: int) -> None:
+        super().__init__()
+        self.width, self.clamp = width, clamp
+        self._table = torch.empty(0, width)
+
+    def forward(self, count: int, *, like: Tensor) -> Float[Tensor, "s d"]:
+        """Encodings of the distances ``count - 1`` down to 0, in the type and on the device of `like`."""
+        table = self._table
+        if len(table) < count or table.dtype != like.dtype or table.device != like.device:
+            distance = torch.arange(max(count, len(table)) - 1, -1, -1, device=like.device, dtype=torch.float64)
+            if self.clamp > 0:
+                distance = distance.clamp(max=self.clamp)
+            angle = distance[:, None] * _speeds(self.width, base=10000.0, like=like)
+            self._table = table = torch.cat([angle.sin(), angle.cos()], dim=-1).to(like.dtype)
+        return table[len(table) - count :]
+
+
+class Rotary(nn.Module):
+    """Rotary position embedding (Su et al., 2021, eq. 34): turns each pair of coordinates by an angle of its index.
+
+    Coordinates `i` and ``i + e/2`` form a pair. Scores of rotated queries and keys depend on differences of indices
+    alone, so any index origin will do; the line's own keeps every angle small, however long the stream.
+
+    Args:
+        width: size of a head, even.
+        base: the slowest pair turns by about ``1 / base`` per token.
+    """
+
+    def __init__(self, *, width: int, base: float) -> None:
+        super().__init__()
+        self.width, self.base = width, base
+        self._turn = torch.empty(0, 2, width // 2)
+
+    def angles(self, count: int, *, like: Tensor) -> Float[Tensor, "s 2 f"]:
+        """Cosines and sines of the indices 0 to ``count - 1``, in the type and on the device of `like`."""
+        turn = self._turn
+        if len(turn) < count or turn.dtype != like.dtype or turn.device != like.device:
+            index = torch.arange(max(count, len(turn)), device=like.device, dtype=torch.float64)
+            angle = index[:, None] * _speeds(self.width, base=self.base, like=like)
+            self._turn = turn = torch.stack([angle.cos(), angle.sin()], dim=1).to(like.dtype)
+        return turn[:count]
+
+    def forward(self, x: Float[Tensor, "b s h e"], angles: Float[Tensor, "s 2 f"]) -> Float[Tensor, "b s h e"]:
+        """The turned vectors."""
+        cos, sin = angles.to(x.dtype)[:, :, None].unbind(dim=1)
+        left, right = x.chunk(2, dim=-1)
+        return torch.cat([left * cos - right * sin, left * sin + right * cos], dim=-1)
+
+
+def _speeds(width: int, *, base: float, like: Tensor) -> Float[Tensor, "f"]:
+    return base ** (-torch.arange(0, width, 2, device=like.device, dtype=torch.float64) / width)
