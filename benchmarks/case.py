@@ -12,6 +12,7 @@ class Case:
     n_heads: int = 0
     d_ff: int = 0
     mem_len: int = 0
+    segment: int = 256
     vocab_size: int = 256
     lanes: int = 1
     chunk: int = 256

@@ -18,7 +18,7 @@ def decode(settings: Settings) -> dict[str, Any]:
     """Everybody at one lane, then everybody at sixteen."""
     groups = entrants([RECURRENT_ATTENTION, LSTM, GRU], only=settings.only, without=settings.without)
     proven = gate(groups, threads=settings.threads)
-    rows = [row for lanes in (1, 16) for row in measure(sized(groups, lanes=lanes, chunk=256), settings)]
+    rows = [row for lanes in (1, 16) for row in measure(sized(groups, lanes=lanes, chunk=256, segment=1), settings)]
     return {"columns": COLUMNS, "rows": rows, "gate": proven, "prompt": PROMPT, "burst": BURST}
 
 

@@ -4,8 +4,8 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from .case import Case
@@ -44,11 +44,9 @@ class Worker:
     def ask(self, do: str, **fields: Any) -> list[float]:
         """Have a command carried out; gives the seconds of each step."""
         assert self.process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # the missing answer says so below
             self.process.stdin.write(json.dumps({"do": do, **fields}) + "\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # the missing answer says so below
         answer = self._answer()
         self.now_mb, self.peak_mb = answer["now_mb"], answer["peak_mb"]
         return answer["seconds"]
@@ -61,7 +59,8 @@ class Worker:
         if self.process.poll() is None:
             self.process.terminate()
         self.process.wait()
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):  # a command that the process did not live to read
+            self.process.stdin.close()
 
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
@@ -93,7 +92,7 @@ def prove_right(peers: Sequence[Peer], case: Case, *, threads: int) -> dict[str,
 
 
 @contextmanager
-def started(peers: Sequence[Peer], case: Case, *, threads: int) -> Iterator[list[Worker]]:
+def started(peers: Sequence[Peer], case: Case, *, threads: int) -> Generator[list[Worker], None, None]:
     """All contestants alive at once, for as long as the block lasts."""
     with ExitStack() as stack:
         workers = []

@@ -1,7 +1,7 @@
 """Who is measured against whom. The first of a group is the one the others are compared with."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
@@ -71,7 +71,7 @@ def gate(groups: Sequence[Group], *, threads: int) -> dict[str, float]:
 
 
 @contextmanager
-def all_started(groups: Sequence[Group], *, threads: int) -> Iterator[list[list[Worker]]]:
+def all_started(groups: Sequence[Group], *, threads: int) -> Generator[list[list[Worker]], None, None]:
     """Everybody alive at once, group by group."""
     with ExitStack() as stack:
         yield [stack.enter_context(started(group.peers, group.case, threads=threads)) for group in groups]

@@ -11,7 +11,7 @@ from ..contestant import Contestant
 
 
 def build(case: Case) -> Contestant:
-    """Pre-norm, growing attention over the whole memory, plain softmax: the same mathematics as ours."""
+    """Post-norm, shared biases, attention that grows over the segment, plain softmax: as ours."""
     config = TransfoXLConfig(
         vocab_size=case.vocab_size,
         cutoffs=[],
@@ -26,7 +26,8 @@ def build(case: Case) -> Contestant:
         mem_len=case.mem_len,
         clamp_len=-1,
         same_length=False,
-        pre_lnorm=True,
+        pre_lnorm=False,
+        untie_r=False,
         dropout=0.0,
         dropatt=0.0,
     )

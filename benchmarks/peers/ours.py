@@ -11,9 +11,9 @@ from ..contestant import Contestant
 
 
 def transformer_xl(case: Case) -> Contestant:
-    """Transformer-XL whose segment is the benchmark's chunk."""
+    """Transformer-XL on the case's segments: the chunk in training and reading, one token in decoding, like the peers."""
     sizes = _attention_sizes(case)
-    return contest(create_model("transformer-xl", mem_len=case.mem_len, segment=case.chunk, **sizes), case)
+    return contest(create_model("transformer-xl", mem_len=case.mem_len, segment=case.segment, **sizes), case)
 
 
 def transformer(case: Case) -> Contestant:
@@ -31,7 +31,7 @@ def gru(case: Case) -> Contestant:
     return contest(create_model("gru", **_recurrent_sizes(case)), case)
 
 
-def contest(model: LanguageModel, case: Case) -> Contestant:
+def contest(model: LanguageModel[Any], case: Case) -> Contestant:
     """Enter any model that follows the contract."""
 
     def loss(tokens: Tensor, targets: Tensor, memory: Any) -> tuple[Tensor, Any]:

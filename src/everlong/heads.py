@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -59,11 +60,13 @@ class AdaptiveEmbedding(nn.Module):
         self.scale = d_model**0.5
         self.div_val = div_val
         clusters = 1 if div_val == 1 else len(self.edges) - 1
-        sizes = [vocab_size] if div_val == 1 else [b - a for a, b in zip(self.edges, self.edges[1:], strict=False)]
-        widths = [d_embed // div_val**i for i in range(clusters)]
-        self.tables = nn.ModuleList(nn.Embedding(size, width) for size, width in zip(sizes, widths, strict=True))
+        self.sizes = [vocab_size] if div_val == 1 else [b - a for a, b in pairwise(self.edges)]
+        self.widths = [d_embed // div_val**i for i in range(clusters)]
+        self.tables = nn.ModuleList(
+            nn.Embedding(size, width) for size, width in zip(self.sizes, self.widths, strict=True)
+        )
         self.projections = nn.ParameterList(
-            nn.Parameter(torch.empty(d_model, width)) for width in widths if div_val > 1 or width != d_model
+            nn.Parameter(torch.empty(d_model, width)) for width in self.widths if div_val > 1 or width != d_model
         )
 
     def forward(self, tokens: Tokens) -> Hidden:
@@ -94,9 +97,9 @@ class AdaptiveHead(TokenHead):
         self.tables = embedding.tables
         self.one_table = embedding.div_val == 1
         self.n_tails = len(self.edges) - 2
-        weights = [table.weight for table in embedding.tables]
-        self.biases = nn.ParameterList(nn.Parameter(weight.new_zeros(len(weight))) for weight in weights)
-        self.cluster_weight = nn.Parameter(weights[0].new_zeros(self.n_tails, weights[0].shape[1]))
+        sizes, widths = embedding.sizes, embedding.widths
+        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(size)) for size in sizes)
+        self.cluster_weight = nn.Parameter(torch.zeros(self.n_tails, widths[0]))
         self.cluster_bias = nn.Parameter(torch.zeros(self.n_tails))
         shared = list(embedding.projections)
         own = [nn.Parameter(torch.empty_like(shared[0]))] if shared else []

@@ -17,9 +17,10 @@ Each architecture declares its own type in its own file:
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, dataclass_transform
 
 import torch
 import torch.export
@@ -30,8 +31,10 @@ from everlong.errors import DamagedFile, MemoryMismatch
 from everlong.storage import read_tensors, write_tensors
 
 FORMAT = "everlong-memory-1"
+BESIDE = "beside."  # no field of a memory has a dot in its name
 
 M = TypeVar("M", bound="Memory")
+V = TypeVar("V")
 M_co = TypeVar("M_co", bound="Memory", covariant=True)
 
 
@@ -134,28 +137,60 @@ class Memory:
             MemoryMismatch: the memory was built by hand, so no model vouches for it.
             RunError: the disk is full, or the place may not be written to.
         """
-        if self.maker is None:
-            raise MemoryMismatch(
-                "this memory does not know which model made it. Save one that model.init_memory or model(...) returned."
-            )
-        header = {
-            "format": FORMAT,
-            "architecture": self.maker.architecture,
-            "config": self.maker.config_json(),
-            "weights": self.maker.weights_digest(),
-        }
-        write_tensors(Path(path), self.flatten(), header)
+        write_memory(Path(path), MemoryFile(memory=self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryFile(Generic[M]):
+    """A memory, and what somebody keeps in the same file; who asks for the memory alone never sees the rest."""
+
+    memory: M
+    beside: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    notes: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def load_memory(path: Path | str, model: MemoryModel[M]) -> M:
-    """The memory in a file, checked against the model that is to use it.
+    """The memory in a file, checked against the model that is to use it. A session's file will do.
 
     Raises:
         DamagedFile: the file is missing, truncated or altered, or is not a memory.
         MemoryMismatch: another architecture, configuration or set of weights made it.
     """
-    path = Path(path)
-    leaves, header = read_tensors(path)
+    return read_memory(Path(path), model).memory
+
+
+def write_memory(path: Path, file: MemoryFile[Any]) -> None:
+    """Write a memory with what is kept beside it.
+
+    Raises:
+        MemoryMismatch: the memory was built by hand, so no model vouches for it.
+        RunError: the disk is full, or the place may not be written to.
+    """
+    maker = file.memory.maker
+    if maker is None:
+        raise MemoryMismatch(
+            "this memory does not know which model made it. Save one that model.init_memory or model(...) returned."
+        )
+    header = {
+        "format": FORMAT,
+        "architecture": maker.architecture,
+        "config": maker.config_json(),
+        "weights": maker.weights_digest(),
+    }
+    beside = {BESIDE + name: tensor for name, tensor in file.beside.items()}
+    notes = {BESIDE + name: note for name, note in file.notes.items()}
+    write_tensors(path, {**file.memory.flatten(), **beside}, {**header, **notes})
+
+
+def read_memory(path: Path, model: MemoryModel[M]) -> MemoryFile[M]:
+    """The memory in a file, checked against the model that is to use it, and what is kept beside it.
+
+    Raises:
+        DamagedFile: the file is missing, truncated or altered, or is not a memory.
+        MemoryMismatch: another architecture, configuration or set of weights made it.
+    """
+    tensors, header = read_tensors(path)
+    leaves, beside = _split(tensors)
     if header.get("format") != FORMAT:
         raise DamagedFile(f"{path} is not a memory of this version of Everlong. Give a file that memory.save wrote.")
     _check_maker(path, header, model)
@@ -171,7 +206,8 @@ def load_memory(path: Path | str, model: MemoryModel[M]) -> M:
             "A memory saved while training does not fit an evaluating model, or the reverse: "
             "call model.eval() and read again."
         )
-    return type(template)(**{name: leaf.to(expected[name].device) for name, leaf in leaves.items()}).made_by(model)
+    memory = type(template)(**{name: leaf.to(expected[name].device) for name, leaf in leaves.items()}).made_by(model)
+    return MemoryFile(memory=memory, beside=beside, notes=_split(header)[1])
 
 
 def _check_maker(path: Path, header: dict[str, str], model: Maker) -> None:
@@ -200,6 +236,12 @@ def memory_type(cls: type[M]) -> type[M]:
     made = dataclasses.dataclass(frozen=True, kw_only=True, eq=False)(cls)
     torch.export.register_dataclass(made)
     return made
+
+
+def _split(entries: Mapping[str, V]) -> tuple[dict[str, V], dict[str, V]]:
+    """What belongs to the memory, and what is kept beside it under its own name."""
+    own = {name: entry for name, entry in entries.items() if not name.startswith(BESIDE)}
+    return own, {name.removeprefix(BESIDE): entry for name, entry in entries.items() if name not in own}
 
 
 def _layout(memory: Memory) -> dict[str, tuple[int, ...]]:

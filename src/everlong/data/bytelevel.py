@@ -1,12 +1,12 @@
 """Tokens as bytes: decoding that is exact, also one token at a time.
 
-Every token of our tokenizers stands for a fixed string of bytes, so a text is the concatenation of its tokens' bytes and
+Every token of our tokenizers stands for a fixed string of bytes, so a text is its tokens' bytes one after another, and
 nothing depends on where decoding pauses. In a vocabulary file a byte is written as a printable character, by the table
 of GPT-2 (Radford et al. 2019, ``bytes_to_unicode``).
 """
 
 import codecs
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from everlong.errors import DataError
 
+TOKENIZER_FILE = "tokenizer.json"
+
+Ids = Sequence[int] | NDArray[np.integer[Any]]
 TokenArray = NDArray[np.unsignedinteger[Any]]
 """Tokens as the store keeps them: the smallest unsigned type that holds the vocabulary."""
 
@@ -48,7 +51,7 @@ def byte_characters() -> list[str]:
     return [chr(byte if byte in printable else next(others)) for byte in range(256)]
 
 
-def checked(ids: Sequence[int] | NDArray[np.integer[Any]], vocab_size: int) -> NDArray[np.integer[Any]]:
+def checked(ids: Ids, vocab_size: int) -> NDArray[np.integer[Any]]:
     """The ids as an array, each of them inside the vocabulary.
 
     Raises:
@@ -64,16 +67,11 @@ def checked(ids: Sequence[int] | NDArray[np.integer[Any]], vocab_size: int) -> N
     return array
 
 
-def join_bytes(token_bytes: Sequence[bytes], ids: Iterable[int]) -> str:
-    """The text of these tokens; bytes that are no UTF-8 become U+FFFD."""
-    return b"".join([token_bytes[i] for i in ids]).decode(errors="replace")
-
-
 @final
 class TextStream:
     """Text out of tokens as they come; a character is held back until its last byte is there.
 
-    The pieces from :meth:`push` and the last one from :meth:`flush` join to what ``decode`` gives for all tokens at once.
+    What :meth:`push` gives, and :meth:`flush` at the end, joins to what ``decode`` gives for all tokens at once.
     """
 
     def __init__(self, token_bytes: Sequence[bytes]) -> None:

@@ -33,17 +33,20 @@ def read_sealed(path: Path) -> dict[str, object]:
     Raises:
         DamagedFile: the file is missing, not JSON, of a newer format, or altered.
     """
+    data = read_bytes(path)
     try:
-        found: object = json.loads(read_bytes(path))
+        found: object = json.loads(data)
     except (ValueError, RecursionError) as error:
-        if isinstance(error, DamagedFile):
-            raise
         raise DamagedFile(f"{path} is not JSON ({error}). Use another copy of it.") from error
     if not isinstance(found, dict) or "sha256" not in found or "format" not in found:
-        raise DamagedFile(f"{path} has no format and seal, so Everlong did not write it. Give a file that Everlong saved.")
+        raise DamagedFile(
+            f"{path} has no format and seal: it is damaged, or not Everlong's. Give a file that Everlong saved."
+        )
     fields = cast("dict[str, object]", found)
     if (format_ := fields.pop("format")) != FORMAT:
-        raise DamagedFile(f"{path} has format {format_!r}; this version reads format {FORMAT}. Use the version that wrote it.")
+        raise DamagedFile(
+            f"{path} has format {format_!r}; this version reads format {FORMAT}. Use the version that wrote it."
+        )
     if fields.pop("sha256") != digest(fields):
         raise DamagedFile(f"{path} is damaged: its contents do not match their checksum. Use another copy of it.")
     return fields

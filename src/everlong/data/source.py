@@ -21,7 +21,7 @@ def read_blocks(path: Path) -> Iterator[bytes]:
     """The file's bytes in blocks of about a megabyte, never an empty one.
 
     Raises:
-        DataError: the file cannot be opened, its compression is damaged or cut short, or ``zstandard`` is not installed.
+        DataError: the file cannot be opened, its compression is damaged or cut short, or ``zstandard`` is missing.
     """
     try:
         with path.open("rb") as file:
@@ -29,7 +29,9 @@ def read_blocks(path: Path) -> Iterator[bytes]:
     except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
         raise DataError(f"{path} is damaged or cut short ({error}). Use another copy of it.") from error
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}. Check the path and its permissions.") from error
+        raise DataError(
+            f"cannot read {path}: {error.strerror or error}. Check the path and its permissions."
+        ) from error
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
@@ -75,9 +77,7 @@ def _zstd_blocks(file: BinaryIO, path: Path) -> Iterator[bytes]:
     try:
         import zstandard
     except ImportError as error:
-        raise DataError(
-            f'{path} needs the zstandard package. Install it with: pip install "everlong[zstd]"'
-        ) from error
+        raise DataError(f'{path} needs the zstandard package. Install it with: pip install "everlong[zstd]"') from error
     # The library's own stream reader takes a frame that is cut short for a complete one; this object tells.
     frame, whole = zstandard.ZstdDecompressor().decompressobj(), True
     try:

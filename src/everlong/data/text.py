@@ -15,7 +15,7 @@ from everlong.data.utf8 import BOM, FileText, decode
 from everlong.errors import ConfigError, DataError
 
 TEXT_SUFFIXES = (".jsonl", ".log", ".markdown", ".md", ".rst", ".tex", ".text", ".txt")
-"""What counts as text inside a folder, each also with ``.gz``, ``.xz`` or ``.zst``; a file given by name always counts."""
+"""What is text inside a folder, each also with ``.gz``, ``.xz`` or ``.zst``; a file given by name always is."""
 
 
 @final

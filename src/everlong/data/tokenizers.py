@@ -1,19 +1,18 @@
 """Text to tokens and back, without loss, in any language."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from everlong.data.bpe import BPETokenizer
-from everlong.data.bytelevel import TextStream, TokenArray, checked, join_bytes, utf8
-from everlong.data.sealed import digest, read_sealed, write_sealed
+from everlong.data.byte import ByteTokenizer
+from everlong.data.bytelevel import TOKENIZER_FILE, Ids, TextStream, TokenArray
+from everlong.data.sealed import read_sealed
 from everlong.errors import DamagedFile
-
-FILE_NAME = "tokenizer.json"
 
 
 class Tokenizer(Protocol):
@@ -36,7 +35,7 @@ class Tokenizer(Protocol):
 
     @property
     def byte_lengths(self) -> NDArray[np.int64]:
-        """For each id, how many UTF-8 bytes it stands for: ``byte_lengths[ids].sum()`` is the divisor of bits per byte."""
+        """For each id, how many UTF-8 bytes it stands for; ``byte_lengths[ids].sum()`` divides bits per byte."""
         ...
 
     def encode(self, text: str) -> list[int]:
@@ -55,7 +54,7 @@ class Tokenizer(Protocol):
         """
         ...
 
-    def decode(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> str:
+    def decode(self, ids: Ids) -> str:
         """The text of these tokens; bytes that are no UTF-8 become U+FFFD.
 
         Raises:
@@ -67,7 +66,7 @@ class Tokenizer(Protocol):
         """A decoder that takes tokens one at a time."""
         ...
 
-    def n_bytes(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> int:
+    def n_bytes(self, ids: Ids) -> int:
         """How many UTF-8 bytes these tokens stand for.
 
         Raises:
@@ -84,84 +83,21 @@ class Tokenizer(Protocol):
         ...
 
 
-@final
-class ByteTokenizer:
-    """Every UTF-8 byte is a token: 256 of them, nothing to train, any language.
-
-    >>> ByteTokenizer().encode("né")
-    [110, 195, 169]
-    """
-
-    name = "byte"
-    vocab_size = 256
-
-    def __init__(self) -> None:
-        self.byte_lengths: NDArray[np.int64] = np.ones(256, np.int64)
-        self._token_bytes = [bytes([byte]) for byte in range(256)]
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of everything that decides the tokens of a text, in hexadecimal."""
-        return digest({"kind": self.name})
-
-    def encode(self, text: str) -> list[int]:
-        """The UTF-8 bytes of a text.
-
-        Raises:
-            DataError: the text has a lone surrogate, which no UTF-8 stands for.
-        """
-        return list(utf8(text))
-
-    def encode_pieces(self, pieces: Iterable[str]) -> Iterator[TokenArray]:
-        """The UTF-8 bytes of the pieces, one read-only array each, without a copy.
-
-        Raises:
-            DataError: as :meth:`encode`.
-        """
-        for piece in pieces:
-            yield np.frombuffer(utf8(piece), np.uint8)
-
-    def decode(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> str:
-        """The text of these bytes; what is no UTF-8 becomes U+FFFD.
-
-        Raises:
-            DataError: an id is not a byte.
-        """
-        return checked(ids, self.vocab_size).astype(np.uint8).tobytes().decode(errors="replace")
-
-    def stream(self) -> TextStream:
-        """A decoder that takes bytes one at a time."""
-        return TextStream(self._token_bytes)
-
-    def n_bytes(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> int:
-        """How many bytes these are.
-
-        Raises:
-            DataError: an id is not a byte.
-        """
-        return len(checked(ids, self.vocab_size))
-
-    def save(self, folder: str | PathLike[str]) -> None:
-        """Write ``tokenizer.json`` into a folder.
-
-        Raises:
-            RunError: the disk is full, or the folder may not be written to.
-        """
-        write_sealed(Path(folder) / FILE_NAME, {"kind": self.name})
-
-
 def load_tokenizer(folder: str | PathLike[str]) -> Tokenizer:
     """The tokenizer that was saved in this folder.
 
     Raises:
         DamagedFile: ``tokenizer.json`` is missing, altered, or of a kind that this version does not know.
     """
-    path = Path(folder) / FILE_NAME
+    path = Path(folder) / TOKENIZER_FILE
     fields = read_sealed(path)
     match fields.get("kind"):
         case "byte":
             return ByteTokenizer()
         case "bpe":
-            return BPETokenizer.from_fields(fields)
+            try:
+                return BPETokenizer.from_fields(fields)
+            except Exception as error:  # the library raises Exception itself
+                raise DamagedFile(f"{path} has no usable vocabulary ({error}). Use another copy of it.") from error
         case kind:
-            raise DamagedFile(f"{path} holds a tokenizer of kind {kind!r}; known are 'byte' and 'bpe'. Update Everlong.")
+            raise DamagedFile(f"{path} has a tokenizer of kind {kind!r}; known are 'byte' and 'bpe'. Update Everlong.")

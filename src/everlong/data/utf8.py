@@ -39,7 +39,7 @@ class FileText:
 def decode(data: bytes, path: Path, *, offset: int, line: int, final: bool) -> tuple[str, int]:
     """Strict UTF-8 text of a part of a file, and how many bytes of it were used.
 
-    ``offset`` (bytes) and ``line`` (from 1) say where in the file ``data`` begins; the mark at the beginning of a file is
+    ``offset`` (bytes) and ``line`` (from 1) say where in the file ``data`` begins; the byte-order mark of a file is
     dropped. Unless ``final``, a character cut by the end of ``data`` is left unused.
 
     Raises:
@@ -55,9 +55,9 @@ def decode(data: bytes, path: Path, *, offset: int, line: int, final: bool) -> t
     try:
         text, used = codecs.utf_8_decode(data, "strict", final)
     except UnicodeDecodeError as error:
-        line += data.count(b"\n", 0, error.start)
+        byte, line = offset + error.start, line + data.count(b"\n", 0, error.start)
         raise DataError(
-            f"{path} is not valid UTF-8 at byte {offset + error.start:,}, line {line:,}{_unpacked(path)} ({error.reason}). "
+            f"{path} is not valid UTF-8 at byte {byte:,}, line {line:,}{_unpacked(path)} ({error.reason}). "
             f"Convert it from the encoding it has, for example: iconv -f GB18030 -t UTF-8 {path} > new.txt"
         ) from error
     return (text.removeprefix("\ufeff") if offset == 0 else text), used

@@ -77,7 +77,9 @@ class LanguageModel(nn.Module, ABC, Generic[M]):
             *,
             starts: Starts | None = None,
             lengths: Lengths | None = None,
-        ) -> tuple[Logits, M]: ...
+        ) -> tuple[Logits, M]:
+            """See `forward`."""
+            ...
 
     @property
     def config(self) -> ModelConfig:
@@ -174,8 +176,8 @@ class LanguageModel(nn.Module, ABC, Generic[M]):
             memory = self.init_memory(tokens.shape[0])
         if memory.lanes != tokens.shape[0]:
             raise MemoryMismatch(
-                f"tokens have {tokens.shape[0]} lanes, memory has {memory.lanes}. Choose lanes with memory.select(...), "
-                f"or start afresh with model.init_memory({tokens.shape[0]})."
+                f"tokens have {tokens.shape[0]} lanes, memory has {memory.lanes}. "
+                f"Choose lanes with memory.select(...), or start afresh with model.init_memory({tokens.shape[0]})."
             )
         memory = self.adopt(memory)
         self._check_slots(memory)
@@ -225,13 +227,15 @@ def check_chunk(tokens: Tensor, *, starts: Tensor | None, lengths: Tensor | None
         raise ShapeError(f"tokens of shape {[lanes, time]} hold nothing to read. Give at least one lane and one token.")
     if starts is not None and (starts.shape != tokens.shape or starts.dtype != torch.bool):
         raise ShapeError(
-            f"starts must be bool of shape {[lanes, time]} like tokens, got {starts.dtype} of shape {list(starts.shape)}."
+            f"starts must be bool of shape {[lanes, time]} like tokens, "
+            f"got {starts.dtype} of shape {list(starts.shape)}."
         )
     if lengths is None:
         return
     if lengths.shape != (lanes,) or lengths.dtype != torch.int64:
         raise ShapeError(
-            f"lengths must be int64 of shape {[lanes]}, one per lane, got {lengths.dtype} of shape {list(lengths.shape)}."
+            f"lengths must be int64 of shape {[lanes]}, one per lane, "
+            f"got {lengths.dtype} of shape {list(lengths.shape)}."
         )
     if bool(((lengths < 0) | (lengths > time)).any()):
         raise ShapeError(f"lengths must lie between 0 and the chunk's {time} tokens, got {lengths.tolist()}.")

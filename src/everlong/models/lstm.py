@@ -103,7 +103,7 @@ class LSTM(LanguageModel[LSTMMemory]):
 
 @torch.no_grad()
 def set_time_scales(cells: nn.LSTM, config: LSTMConfig) -> None:
-    """Give the forget gates their initial bias: a constant, or ``log U[1, chrono_max - 1]``, the input gates its opposite."""
+    """Bias the forget gates: by a constant, or by ``log U[1, chrono_max - 1]`` and the input gates by its opposite."""
     d = config.d_model
     for layer in range(config.n_layers):
         b_ih, b_hh = getattr(cells, f"bias_ih_l{layer}"), getattr(cells, f"bias_hh_l{layer}")

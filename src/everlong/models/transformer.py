@@ -25,7 +25,7 @@ from everlong.models.registry import register
 from everlong.nn.attention import attend
 from everlong.nn.blocks import FeedForward
 from everlong.nn.position import Rotary
-from everlong.nn.window import Sight, forget_others, latest, look_back, push
+from everlong.nn.window import Join, Rings, Sight, forget_others, look_back
 from everlong.shapes import Hidden, Tokens
 
 
@@ -56,11 +56,11 @@ class TransformerConfig(ModelConfig):
 
 @memory_type
 class TransformerMemory(Memory):
-    """The keys and values of the last ``context - 1`` tokens of every layer."""
+    """The keys and values of the last `context` tokens in every layer."""
 
     position: Int[Tensor, "b"]
-    state: Float[Tensor, "b l s 2*d"]
-    """Keys, not rotated, then values, side by side."""
+    state: Float[Tensor, "b l s k"]
+    """Keys, not rotated, then values, side by side (k = 2d)."""
 
 
 class TransformerLayer(nn.Module):
@@ -77,11 +77,11 @@ class TransformerLayer(nn.Module):
         self.rotary = rotary
 
     def forward(
-        self, x: Hidden, ring: Float[Tensor, "b s 2*d"], angles: Float[Tensor, "s 2 f"], sight: Sight
+        self, x: Hidden, past: Float[Tensor, "b s 2*d"], join: Join, angles: Float[Tensor, "r 2 f"], sight: Sight
     ) -> tuple[Hidden, Float[Tensor, "b t 2*d"]]:
         """The next hidden states, and this chunk's keys and values to remember."""
         query, entry = self.project(self.attention_norm(x)).split([x.shape[-1], 2 * x.shape[-1]], dim=-1)
-        line = torch.cat([ring[:, sight.oldest :], entry.to(ring.dtype)], dim=1).to(entry.dtype)
+        line = join(past, entry)
         key, value = (part.unflatten(-1, (self.n_heads, -1)) for part in line.chunk(2, dim=-1))
         query = self.rotary(query.unflatten(-1, (self.n_heads, -1)), angles[-x.shape[1] :])
         dropout = self.dropout if self.training else 0.0
@@ -115,23 +115,24 @@ class Transformer(LanguageModel[TransformerMemory]):
         c = self.config
         return TransformerMemory(
             position=torch.zeros(lanes, dtype=torch.int64, device=self.device),
-            state=torch.zeros(lanes, c.n_layers, c.context - 1, 2 * c.d_model, dtype=self.dtype, device=self.device),
+            state=torch.zeros(lanes, c.n_layers, c.context, 2 * c.d_model, dtype=self.dtype, device=self.device),
         ).made_by(self)
 
     def advance(self, tokens: Tokens, memory: TransformerMemory, clock: Clock) -> Advance[TransformerMemory]:
         """Read a chunk: hidden states, and the window moved on."""
-        capacity = self.config.context - 1
-        sight = look_back(clock, torch.full_like(clock.position, capacity), capacity=capacity)
+        capacity = self.config.context
+        sight = look_back(clock, torch.full_like(clock.position, capacity - 1), capacity=capacity)
         state = forget_others(memory.state, clock=clock)
         angles = self.rotary.angles(capacity - sight.oldest + clock.time, like=state)
         x = F.dropout(self.embedding(tokens), self.config.dropout, self.training)
-        entries: list[Tensor] = []
+        rings = Rings(state, sight=sight, clock=clock, in_place=not self.training)
         for n, layer in enumerate(self.layers):
-            x, entry = run_layer(layer, (x, state[:, n], angles, sight), checkpoint=self.recompute and self.training)
-            entries.append(latest(entry, capacity=capacity, clock=clock))
-        state = push(state, torch.stack(entries, dim=1).to(state.dtype), clock=clock)
+            given = (x, rings.past(n), rings.join, angles, sight)
+            x, entries = run_layer(layer, given, checkpoint=self.recompute and self.training)
+            rings.keep(entries)
         hidden = F.dropout(self.norm(x), self.config.dropout, self.training)
-        return Advance(hidden=hidden, memory=TransformerMemory(position=clock.following, state=state), aux={})
+        after = TransformerMemory(position=clock.following, state=rings.after())
+        return Advance(hidden=hidden, memory=after, aux={})
 
 
 def _init_normal(module: nn.Module) -> None:

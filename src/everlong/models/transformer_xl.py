@@ -31,7 +31,7 @@ from everlong.models.registry import register
 from everlong.nn.blocks import FeedForward
 from everlong.nn.position import Sinusoids
 from everlong.nn.relative import attend_relative, attend_relative_few
-from everlong.nn.window import Sight, forget_others, latest, look_back, push
+from everlong.nn.window import Join, Rings, Sight, forget_others, look_back
 from everlong.shapes import Hidden, Tokens
 
 
@@ -72,8 +72,8 @@ class TransformerXLConfig(ModelConfig):
 
     @property
     def capacity(self) -> int:
-        """Slots of the ring: what the last token of a segment may see besides itself."""
-        return self.mem_len - 1 if self.same_length else self.mem_len + self.segment - 1
+        """Slots of the ring: what the last token of a segment sees, itself included."""
+        return self.mem_len if self.same_length else self.mem_len + self.segment
 
     @property
     def reach(self) -> int:
@@ -116,7 +116,8 @@ class TransformerXLLayer(nn.Module):
     def forward(
         self,
         x: Hidden,
-        ring: Float[Tensor, "b s k"],
+        past: Float[Tensor, "b s k"],
+        join: Join,
         encoding: Float[Tensor, "r d"],
         biases: tuple[Float[Tensor, "h e"], Float[Tensor, "h e"]],
         sight: Sight,
@@ -124,9 +125,8 @@ class TransformerXLLayer(nn.Module):
         """The next hidden states, and what to remember of this chunk."""
         c = self.config
         pre = c.norm == "pre"
-        past = ring[:, sight.oldest :]
         query, entry = self.project(self.attention_norm(x) if pre else x).split([c.d_model, 2 * c.d_model], dim=-1)
-        line = torch.cat([self.remember(past) if self.training else past.to(entry.dtype), entry], dim=1)
+        line = join(self.remember(past) if self.training else past, entry)
         key, value = (part.unflatten(-1, (c.n_heads, -1)) for part in line.chunk(2, dim=-1))
         seen = self._attend(query.unflatten(-1, (c.n_heads, -1)), key, value, encoding, biases, sight)
         a = x + F.dropout(self.out(seen.flatten(2)), c.dropout, self.training)
@@ -232,23 +232,22 @@ class TransformerXL(LanguageModel[TransformerXLMemory]):
         """Read a chunk: hidden states, and the memory moved on."""
         c = self.config
         into = clock.position % c.segment
-        reach = torch.full_like(into, c.capacity) if c.same_length else into + c.mem_len
+        reach = torch.full_like(into, c.mem_len - 1) if c.same_length else into + c.mem_len
         sight = look_back(clock, reach, capacity=c.capacity)
         state = forget_others(memory.state, clock=clock)
         encoding = self.distances(c.capacity - sight.oldest + clock.time, like=state)
         encoding = F.dropout(encoding, c.dropout, self.training)
         x = self.embedding(tokens)
         x = F.dropout(x if c.cutoffs else x * c.d_model**0.5, c.dropout, self.training)
-        entries: list[Tensor] = []
+        rings = Rings(state, sight=sight, clock=clock, in_place=not self.training)
         for n, layer in enumerate(self.layers):
             biases = (self.content_bias[0 if c.tied_biases else n], self.distance_bias[0 if c.tied_biases else n])
-            x, entry = run_layer(
-                layer, (x, state[:, n], encoding, biases, sight), checkpoint=self.recompute and self.training
-            )
-            entries.append(latest(entry, capacity=c.capacity, clock=clock))
-        state = push(state, torch.stack(entries, dim=1).to(state.dtype), clock=clock)
+            given = (x, rings.past(n), rings.join, encoding, biases, sight)
+            x, entries = run_layer(layer, given, checkpoint=self.recompute and self.training)
+            rings.keep(entries)
         hidden = F.dropout(self.norm(x), c.dropout, self.training)
-        return Advance(hidden=hidden, memory=TransformerXLMemory(position=clock.following, state=state), aux={})
+        after = TransformerXLMemory(position=clock.following, state=rings.after())
+        return Advance(hidden=hidden, memory=after, aux={})
 
 
 def _init(name: str, parameter: nn.Parameter) -> None:

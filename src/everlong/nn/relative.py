@@ -71,9 +71,9 @@ def attend_relative_few(
     heads, width = query.shape[2:]
     side = (query + distance_bias).flatten(0, 1)
     carried = torch.bmm(side.transpose(0, 1), projection.view(heads, width, -1))
-    scores = (carried.transpose(0, 1) @ encoding.T).unflatten(0, query.shape[:2])
+    scores = (carried @ encoding.T).unflatten(1, query.shape[:2]).transpose(0, 1)
     (block,) = sight.blocks
-    bias = _shifted(scores.transpose(1, 2), block) * scale(width)
+    bias = _shifted(scores, block) * scale(width)
     if block.visible is not None:
         bias = bias.masked_fill(~block.visible[:, None], -torch.inf)
     out = torch.nn.functional.scaled_dot_product_attention(
@@ -92,7 +92,7 @@ def _shifted(scores: Float[Tensor, "b h t s"], block: Block) -> Float[Tensor, "b
 
 
 def _by_key(by_distance: Tensor, *, queries: int) -> Tensor:
-    """A view of a buffer by distance, ``[..., t, s + t - 1]``, as ``[..., t, s]`` by key: each row begins one earlier."""
+    """A view of a buffer by distance, ``[..., t, s + t - 1]``, as ``[..., t, s]`` by key: rows begin one earlier."""
     keys = by_distance.shape[-1] - queries + 1
     *lead, row, one = by_distance.stride()
     return by_distance.as_strided(
@@ -150,12 +150,14 @@ class _Relative(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, /, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         to_keys, to_distances, key, value, distance, out, *kept = ctx.saved_tensors
         grad = grads[0]
         heads = to_keys.shape[2]
         d_to_keys, d_to_distances = torch.empty_like(to_keys), torch.empty_like(to_distances)
-        d_key, d_value = torch.zeros_like(key), torch.zeros_like(value)
+        d_key, d_value = (
+            torch.zeros_like(x.transpose(1, 2), memory_format=torch.contiguous_format) for x in (key, value)
+        )
         table = distance.transpose(0, 1)
         d_table = torch.zeros_like(table)
         buffers = _Buffers(to_keys, fill=0.0)
@@ -181,7 +183,15 @@ class _Relative(torch.autograd.Function):
                 r = _spread(table[:, -keys:], rows)
                 d_to_distances[lanes, block.queries] = _lanes(torch.bmm(by_distance, r), heads)
                 d_table[:, -keys:] += _gather(torch.bmm(by_distance.transpose(1, 2), p), heads)
-        return d_to_keys, d_to_distances, d_key, d_value, d_table.transpose(0, 1), None, None
+        return (
+            d_to_keys,
+            d_to_distances,
+            d_key.transpose(1, 2),
+            d_value.transpose(1, 2),
+            d_table.transpose(0, 1),
+            None,
+            None,
+        )
 
 
 def _weights(
@@ -216,7 +226,7 @@ def _lanes(x: Float[Tensor, "n s e"], heads: int) -> Float[Tensor, "b s h e"]:
 
 
 def _add_rows(total: Tensor, lanes: slice, span: slice, left: Tensor, right: Tensor) -> None:
-    target = total[lanes, span].transpose(1, 2)
+    target = total[lanes, :, span]
     if target.shape[0] == 1:
         target[0].baddbmm_(left, right)
     else:

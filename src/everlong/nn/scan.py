@@ -84,7 +84,7 @@ class _GRU(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, /, *grads: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         h, w_hh, rz, n, inner, out = ctx.saved_tensors
         (grad,) = grads
         time, lanes, width = out.shape

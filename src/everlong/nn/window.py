@@ -12,6 +12,7 @@ Who may look how far is the architecture's business and comes as `reach[b, t]`: 
 token `t` sees. It must be a function of the token's position in its document alone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -22,10 +23,8 @@ from everlong.clock import Clock
 
 QUERY_BLOCK = 128
 
-
-def latest(entries: Float[Tensor, "b t d"], *, capacity: int, clock: Clock) -> Float[Tensor, "b _ d"]:
-    """The entries that can still be in a ring after this chunk; the others need not be kept until then."""
-    return entries[:, max(0, clock.time - capacity) :] if clock.lengths is None else entries
+Join = Callable[[Float[Tensor, "b s k"], Float[Tensor, "b t k"]], Float[Tensor, "b u k"]]
+"""Makes the line of one layer from its past and the chunk's entries."""
 
 
 def push(
@@ -101,3 +100,50 @@ def look_back(clock: Clock, reach: Int[Tensor, "b t"], *, capacity: int, block: 
             visible = (index >= first[:, queries, None]) & (index <= here[queries, None])
         blocks.append(Block(queries=queries, keys=keys, visible=visible))
     return Sight(capacity=capacity, oldest=oldest, blocks=tuple(blocks))
+
+
+class Rings:
+    """The rings of all layers during one call: a layer takes its past, joins its entries to it, and leaves them here.
+
+    A token that is decoded alone moves the rings once, before the layers, and each layer writes its entry into the slot
+    that became free: the ring is the line then, and nothing is copied twice.
+    """
+
+    def __init__(self, state: Float[Tensor, "b l s k"], *, sight: Sight, clock: Clock, in_place: bool) -> None:
+        """In-place writing goes to a copy made here, and only where no gradient needs the ring as it was."""
+        self._clock = clock
+        self._fills = in_place and clock.time == 1 and clock.lengths is None and not torch.is_grad_enabled()
+        self._oldest = sight.oldest - self._fills
+        self._state = _moved_on(state) if self._fills else state
+        self._entries: list[Tensor] = []
+        self.join: Join = _fill if self._fills else _append
+
+    def past(self, layer: int) -> Float[Tensor, "b s k"]:
+        """What a layer remembers, from the oldest entry that anyone sees."""
+        return self._state[:, layer, self._oldest :]
+
+    def keep(self, entries: Float[Tensor, "b t k"]) -> None:
+        """Leave a layer's entries, in the order of the layers."""
+        if self._clock.lengths is None:
+            entries = entries[:, max(0, self._clock.time - self._state.shape[2]) :]
+        self._entries.append(entries)
+
+    def after(self) -> Float[Tensor, "b l s k"]:
+        """The rings after the chunk."""
+        if self._fills:
+            return self._state
+        return push(self._state, torch.stack(self._entries, dim=1).to(self._state.dtype), clock=self._clock)
+
+
+def _append(past: Float[Tensor, "b s k"], entries: Float[Tensor, "b t k"]) -> Float[Tensor, "b u k"]:
+    return torch.cat([past.to(entries.dtype), entries], dim=1)
+
+
+def _fill(line: Float[Tensor, "b s k"], entry: Float[Tensor, "b 1 k"]) -> Float[Tensor, "b s k"]:
+    line[:, -1:] = entry
+    return line.to(entry.dtype)
+
+
+def _moved_on(state: Float[Tensor, "b l s k"]) -> Float[Tensor, "b l s k"]:
+    """A copy of the rings, one entry older, whose newest slot is still to be written."""
+    return torch.cat([state[:, :, 1:], state.new_empty(*state.shape[:2], 1, state.shape[3])], dim=2)

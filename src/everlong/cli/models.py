@@ -1,0 +1,71 @@
+"""``everlong models``: what there is, what each remembers, and what that costs."""
+
+from typing import Annotated, Any
+
+import typer
+
+from everlong.cli.output import answer, bytes_text
+
+
+def models(
+    kind: Annotated[str, typer.Option(help="Only this kind: causal, encoder or seq2seq.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """List the architectures: what each remembers, how far back, and bytes per session at default sizes."""
+    from everlong.models import list_models
+
+    names = list_models(kind or None)  # pyright: ignore[reportArgumentType] - a wrong kind is an error with a remedy
+    rows = [describe(name) for name in names]
+    if as_json:
+        answer({"models": rows})
+    else:
+        _print_table(rows)
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Facts of an architecture at its default sizes; no weights are made."""
+    import torch
+
+    from everlong.models import create_model, describe_model
+
+    kind, config, line = describe_model(name)
+    with torch.device("meta"):
+        model = create_model(name).eval()
+        memory = model.init_memory(1)
+    return {
+        "name": name,
+        "kind": kind,
+        "description": line,
+        "remembers": (type(memory).__doc__ or "").strip().splitlines()[0].rstrip("."),
+        "reach_tokens": model.config.reach,
+        "bytes_per_session": memory.nbytes,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "defaults": {field: getattr(model.config, field) for field in config.model_fields},
+    }
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("name", style="bold", no_wrap=True)
+    table.add_column("kind")
+    table.add_column("remembers", ratio=1)
+    table.add_column("reach", justify="right")
+    table.add_column("a session", justify="right", no_wrap=True)
+    for row in rows:
+        reach = row["reach_tokens"]
+        table.add_row(
+            row["name"],
+            row["kind"],
+            row["remembers"],
+            "unbounded" if reach is None else f"{reach:,} tokens",
+            bytes_text(row["bytes_per_session"]),
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        "Reach and size at default settings. everlong models --json lists the settings themselves.", style="dim"
+    )

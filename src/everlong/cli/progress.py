@@ -1,0 +1,78 @@
+"""How a run is going: a bar where a person watches, plain lines where a log does."""
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from everlong.cli.output import bytes_text, duration_text, say
+
+if TYPE_CHECKING:
+    from everlong.train import Progress
+
+LINE_EVERY = 10.0
+"""Seconds between two lines of a log, where nothing else calls for one."""
+
+Report = Callable[["Progress"], None]
+
+
+class _Clock(Protocol):
+    def __call__(self) -> float: ...
+
+
+@contextmanager
+def reporting() -> Generator[Report]:
+    """Something that takes a run's progress and shows it on standard error."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield line_reporter(clock=time.monotonic)
+        return
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (BarColumn(bar_width=None), TaskProgressColumn(), TextColumn("{task.description}"))
+    with Bar(*columns, console=console, transient=True, expand=True) as bar:
+        task = bar.add_task("", total=1.0)
+
+        def show(now: "Progress") -> None:
+            whole = now.seconds + now.seconds_left
+            bar.update(task, completed=now.seconds / whole if whole else 1.0, description=describe(now))
+            if remark := milestone(now):
+                bar.console.print(remark, highlight=False)
+
+        yield show
+
+
+def line_reporter(*, clock: _Clock) -> Report:
+    """A reporter that writes a line at every measurement and checkpoint, and otherwise every ten seconds."""
+    last = float("-inf")
+
+    def show(now: "Progress") -> None:
+        nonlocal last
+        remark = milestone(now)
+        if remark or clock() - last >= LINE_EVERY:
+            last = clock()
+            say(describe(now) + (f" · {remark}" if remark else ""))
+
+    return show
+
+
+def describe(now: "Progress") -> str:
+    """Loss, bits per byte, speed, memory and time left, in one line."""
+    step = f"{now.step:,}/{now.steps:,}" if now.steps else f"{now.step:,}"
+    return (
+        f"step {step} · loss {now.loss:.3f} · {now.bits_per_byte:.3f} bits/byte · {now.tokens_per_second:,.0f} tokens/s · "
+        f"memory {bytes_text(now.memory_bytes)} · {duration_text(now.seconds_left)} left"
+    )
+
+
+def milestone(now: "Progress") -> str:
+    """What was measured or saved after this update, if anything."""
+    parts: list[str] = []
+    if now.valid_bits_per_byte is not None:
+        parts.append(f"held-out text {now.valid_bits_per_byte:.4f} bits/byte after step {now.step:,}")
+    if now.saved is not None:
+        parts.append(f"saved {now.saved}")
+    return " · ".join(parts)

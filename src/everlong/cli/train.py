@@ -1,0 +1,70 @@
+"""``everlong train``: from text to a run folder, with one command; interrupted and resumed at will."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from everlong.cli.settings import merge_fields, parse_assignments, read_fields
+from everlong.errors import ConfigError
+
+
+def train(
+    out: Annotated[Path, typer.Option(help="Folder for the run: settings, checkpoints, figures.")],
+    model: Annotated[str, typer.Argument(help="Architecture; everlong models lists them.", metavar="MODEL")] = "",
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH...", help="Text files, JSON lines (.jsonl) or folders; also .gz, .xz and .zst."),
+    ] = None,
+    valid: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PATH...",
+            help="Text to measure on. Without it, the last 5 % of --data is held out: of the documents where there are "
+            "20 or more, else of the text.",
+        ),
+    ] = None,
+    document_separator: Annotated[
+        str | None, typer.Option(metavar="LINE", help="A line that parts documents within a file.")
+    ] = None,
+    tokenizer: Annotated[str, typer.Option(help="byte, or bpe:SIZE, which is trained on --data.")] = "byte",
+    steps: Annotated[int | None, typer.Option(help="Updates in all [default: 1000].")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Time in all; alone, it is the only limit.")] = None,
+    lanes: Annotated[int | None, typer.Option(help="Streams read side by side [default: 8].")] = None,
+    chunk: Annotated[int | None, typer.Option(help="Tokens of each lane in one call [default: 256].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides weights and dropout [default: 0].")] = None,
+    track: Annotated[str | None, typer.Option(help="tensorboard, besides metrics.jsonl.")] = None,
+    assign: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A field of the model or of training, e.g. d_model=256, lr=3e-4."
+        ),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="JSON or TOML file of such fields; --set wins over it.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves it to PyTorch.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object as the last line of standard output.")] = False,
+) -> None:
+    """Train a model on your own text.
+
+    Ctrl-C saves; the same folder with --resume goes on exactly where the run stopped.
+    """
+    flags = {"steps": steps, "minutes": minutes, "lanes": lanes, "chunk": chunk, "seed": seed, "track": track}
+    given = {name: value for name, value in flags.items() if value is not None}
+    layers = [read_fields(config) if config else {}, merge_fields(parse_assignments(assign or []), given)]
+    if not resume and not model:
+        raise ConfigError("no model is named. Write everlong train MODEL, for example transformer-xl.")
+    if not resume and not data:
+        raise ConfigError("no text is given. Write --data and the names of files or folders.")
+
+    from everlong.cli.corpus import Source
+    from everlong.cli.recipe import new_recipe, resumed_recipe
+    from everlong.cli.training import run_training
+    from everlong.train.folder import require_usable
+
+    require_usable(out, resume=resume)
+    recipe = resumed_recipe(out, model, layers) if resume else new_recipe(model, layers)
+    source = Source(data=tuple(data or ()), valid=tuple(valid or ()), separator=document_separator, tokenizer=tokenizer)
+    code = run_training(recipe, source, out, resume=resume, threads=threads, as_json=as_json)
+    if code:
+        raise typer.Exit(code)

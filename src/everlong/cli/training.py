@@ -1,0 +1,125 @@
+"""A training run from text to its last word, on one process or on all that torchrun started."""
+
+import shlex
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from everlong.cli.corpus import (
+    STORE,
+    Corpus,
+    Source,
+    build_stores,
+    open_stores,
+    parse_tokenizer,
+    remove_stores,
+    require_source,
+)
+from everlong.cli.output import answer, bytes_text, duration_text, say
+from everlong.cli.progress import reporting
+from everlong.cli.recipe import Recipe
+from everlong.data import LaneReader
+from everlong.errors import EverlongError
+from everlong.models import AnyLanguageModel
+from everlong.train import Result, join_world, rank_device, train
+from everlong.train.distribution import World
+
+INTERRUPTED = 130
+
+
+def run_training(recipe: Recipe, source: Source, out: Path, *, resume: bool, threads: int, as_json: bool) -> int:
+    """Build the stores where there are none, train, and say how it ended; the exit code, 130 after Ctrl-C.
+
+    Raises:
+        EverlongError: something given does not fit; what was there before is as it was.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    with join_world(rank_device()) as world, _stores(recipe, source, out, world=world, resume=resume) as corpus:
+        model = recipe.build(vocab_size=corpus.tokenizer.vocab_size).to(rank_device())
+        if world.is_main:
+            say(_introduction(recipe, corpus, model))
+        with reporting() as report:
+            result = train(
+                model,
+                corpus.train,
+                corpus.valid,
+                recipe.training,
+                out,
+                tokenizer=corpus.tokenizer,
+                resume=resume,
+                report=report,
+            )
+        if world.is_main:
+            say(_conclusion(result, out))
+            if as_json:
+                answer(_facts(result, out))
+    return INTERRUPTED if result.interrupted else 0
+
+
+@contextmanager
+def _stores(recipe: Recipe, source: Source, out: Path, *, world: World, resume: bool) -> Generator[Corpus]:
+    """The run's stores, built on rank 0 where need be; taken away again if no training comes of it."""
+    there = (out / STORE).exists()
+    if there and resume and source.data:
+        require_source(source, out)
+    if not there and (source.data or not resume):
+        recipe.check(vocab_size=parse_tokenizer(source.tokenizer) or 256)
+        world.on_main(lambda: _built(source, out))
+    try:
+        corpus = open_stores(out)
+        # Refuses text too short for its lanes before anything else is written.
+        LaneReader(corpus.train, lanes=recipe.training.lanes, chunk=recipe.training.chunk, world=world.size)
+        yield corpus
+    except EverlongError:
+        if not there and world.is_main and not (out / "checkpoints").exists():
+            remove_stores(out)
+        raise
+
+
+def _built(source: Source, out: Path) -> str:
+    say(f"reading {', '.join(str(path) for path in source.data)}")
+    build_stores(source, out)
+    return str(out)
+
+
+def _introduction(recipe: Recipe, corpus: Corpus, model: AnyLanguageModel) -> str:
+    held_out = f", {corpus.valid.n_tokens:,} held out" if corpus.valid else ""
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return (
+        f"{recipe.architecture}: {parameters:,} parameters, {bytes_text(model.eval().init_memory(1).nbytes)} of memory a "
+        f"session · {corpus.train.n_tokens:,} tokens in {corpus.train.n_documents:,} documents{held_out}"
+    )
+
+
+def _conclusion(result: Result, out: Path) -> str:
+    best = (
+        ""
+        if result.best_bits_per_byte is None
+        else f", best {result.best_bits_per_byte:.4f} bits/byte on held-out text"
+    )
+    done = f"{result.step:,} steps in {duration_text(result.seconds)}{best}; saved {result.checkpoint}"
+    if result.interrupted:
+        return f"stopped after {done}\ngo on with: {_resume_command(out)}"
+    return f"done: {done}\ntry: everlong generate {shlex.quote(str(out))} --prompt 'Once upon a time'"
+
+
+def _facts(result: Result, out: Path) -> dict[str, Any]:
+    return {
+        "run": str(out),
+        "ending": result.ending,
+        "step": result.step,
+        "seconds": result.seconds,
+        "loss": result.loss,
+        "best_bits_per_byte": result.best_bits_per_byte,
+        "best_step": result.best_step,
+        "checkpoint": str(result.checkpoint),
+        "resume": _resume_command(out),
+    }
+
+
+def _resume_command(out: Path) -> str:
+    return f"everlong train --resume --out {shlex.quote(str(out))}"

@@ -1,0 +1,32 @@
+"""What a model reads in one call."""
+
+from dataclasses import dataclass
+from typing import Self, final
+
+import torch
+
+from everlong.shapes import Lengths, Starts, Tokens
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """The next tokens of every lane, in the words of the contract.
+
+    ``targets`` is the token after each one, or ``IGNORE`` where that is not in the same document. ``starts`` marks the
+    first token of a document. Tokens from ``lengths`` on are padding.
+    """
+
+    tokens: Tokens
+    targets: Tokens
+    starts: Starts
+    lengths: Lengths
+
+    def to(self, device: torch.device | str) -> Self:
+        """The chunk on another device."""
+        return type(self)(
+            tokens=self.tokens.to(device),
+            targets=self.targets.to(device),
+            starts=self.starts.to(device),
+            lengths=self.lengths.to(device),
+        )

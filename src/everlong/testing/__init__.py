@@ -1,0 +1,14 @@
+"""Check that a model keeps the memory contract: one call, ten laws.
+
+    from everlong.testing import verify_contract
+
+    verify_contract(my_model)
+
+Any `nn.Module` will do that has ``init_memory(lanes)`` and answers ``logits, memory = model(tokens, memory)`` with an
+`everlong.Memory`. The laws, what each means and how each is checked stand in `everlong.testing.laws`.
+"""
+
+from everlong.testing.laws import LAWS, Law, broken_laws, verify_contract
+from everlong.testing.subject import Subject
+
+__all__ = ["LAWS", "Law", "Subject", "broken_laws", "verify_contract"]

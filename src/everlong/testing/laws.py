@@ -1,0 +1,111 @@
+"""The ten laws of the memory contract, and the court that hears a model on all of them.
+
+Each law is a function of a `Subject` that returns nothing or raises a ContractViolation. All are heard in float64,
+where an honest difference is rounding (1e-15) and a mistake is not (1e-2), in training without dropout and in evaluation.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from everlong.errors import ContractViolation
+from everlong.testing.lanes import law_4_isolated, law_5_idle_means_idle
+from everlong.testing.life import law_8_round_trip, law_9_alive
+from everlong.testing.state import law_3_constant, law_6_pure, law_7_inert_when_new
+from everlong.testing.stream import law_1_split_invariant, law_2_causal, law_10_any_length
+from everlong.testing.subject import Subject
+
+
+@dataclass(frozen=True)
+class Law:
+    """One law: its number and name, how it is checked, and what usually mends a model that breaks it."""
+
+    number: int
+    name: str
+    check: Callable[[Subject], None]
+    remedy: str
+
+    def __call__(self, subject: Subject) -> None:
+        """Hear a model on this law.
+
+        Raises:
+            ContractViolation: the model breaks the law, or raised an error of its own.
+        """
+        mode = "training" if subject.model.training else "evaluating"
+        place = f"law {self.number} ({self.name}), {mode}"
+        try:
+            self.check(subject)
+        except ContractViolation as found:
+            raise ContractViolation(f"{place}: {found}. {self.remedy}") from found
+        except Exception as error:
+            raise ContractViolation(
+                f"{place}: the model raised {type(error).__name__}: {error}. {self.remedy}"
+            ) from error
+
+
+LAWS = (
+    Law(
+        1,
+        "split-invariant",
+        law_1_split_invariant,
+        "What a token sees must follow from its position in its document, never from where the caller cut the stream.",
+    ),
+    Law(2, "causal", law_2_causal, "Mask every later token, and take no statistics over the chunk."),
+    Law(3, "constant", law_3_constant, "Let init_memory lay out all slots, and return leaves of that shape and type."),
+    Law(4, "isolated", law_4_isolated, "Mix no lanes, and drop what was remembered where a document starts."),
+    Law(5, "idle means idle", law_5_idle_means_idle, "Advance each lane by its own length; keep the rest as it is."),
+    Law(6, "pure", law_6_pure, "Build new tensors for the next memory instead of writing into the old one."),
+    Law(
+        7,
+        "inert when new",
+        law_7_inert_when_new,
+        "Replace slots that were never filled by torch.where: zero times NaN is NaN.",
+    ),
+    Law(8, "round trip", law_8_round_trip, "Keep everything that is remembered in the memory, nothing in the module."),
+    Law(9, "alive", law_9_alive, "Use every parameter or remove it, and draw no random numbers outside dropout."),
+    Law(10, "any length", law_10_any_length, "Pad inside the model if it must; a caller may bring 1 token or 31."),
+)
+
+
+def broken_laws(
+    model: nn.Module, *, vocab_size: int | None = None, length: int = 40, seed: int = 0
+) -> dict[str, ContractViolation]:
+    """The laws that a model breaks, by name, each with what was found first.
+
+    Args:
+        model: anything with ``init_memory`` that answers by the contract; it stays as it is.
+        vocab_size: how many tokens there are; ``model.config.vocab_size`` if not given.
+        length: tokens that each lane reads; give more than the model's memory holds, or a model with a small memory.
+        seed: of weights' noise and streams.
+    """
+    subject = Subject.of(model, vocab_size=vocab_size, length=length, seed=seed)
+    broken: dict[str, ContractViolation] = {}
+    for law in LAWS:
+        for training in (False, True):
+            try:
+                law(subject.in_mode(training=training))
+            except ContractViolation as violation:
+                broken.setdefault(law.name, violation)
+    return broken
+
+
+def verify_contract(model: nn.Module, *, vocab_size: int | None = None, length: int = 40, seed: int = 0) -> None:
+    """Hear a model on all ten laws; a model that returns from here can be trained, saved, forked and served.
+
+    >>> verify_contract(everlong.create_model("gru", vocab_size=11, d_model=8))
+
+    Args:
+        model: anything with ``init_memory`` that answers by the contract; it stays as it is.
+        vocab_size: how many tokens there are; ``model.config.vocab_size`` if not given.
+        length: tokens that each lane reads; give more than the model's memory holds, or a model with a small memory.
+        seed: of weights' noise and streams.
+
+    Raises:
+        ContractViolation: a law is broken; the message says which, what differed and by how much.
+        ConfigError: the size of the vocabulary is not known.
+    """
+    broken = broken_laws(model, vocab_size=vocab_size, length=length, seed=seed)
+    if broken:
+        found = "\n".join(f"  {violation}" for violation in broken.values())
+        raise ContractViolation(f"{type(model).__name__} breaks {len(broken)} of {len(LAWS)} laws:\n{found}")

@@ -1,0 +1,101 @@
+"""The settings of a training run."""
+
+import math
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from everlong.config import Config
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+RESULT_NEUTRAL = frozenset(
+    {
+        "steps",
+        "minutes",
+        "recompute",
+        "eval_every",
+        "eval_tokens",
+        "patience",
+        "save_every",
+        "keep",
+        "track",
+        "fsdp",
+    }
+)
+"""Fields that may change when a run goes on. All others decide what an update computes."""
+
+
+class TrainConfig(Config):
+    """How long, on how much at a time, how fast, and what is kept. Equal configs give equal runs on one machine."""
+
+    steps: int = Field(default=1000, ge=0)
+    """Updates in all; 0 for no limit but `minutes`."""
+    minutes: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    """Time in all; 0 for no limit. Where both limits are given, the first one reached ends the run."""
+    lanes: int = Field(default=8, ge=1)
+    """Streams read side by side, over all ranks together."""
+    chunk: int = Field(default=256, ge=1)
+    """Tokens of each lane that one call reads."""
+    window: int = Field(default=1, ge=1)
+    """Chunks that gradients flow through before the memory is cut off from its past."""
+    accumulate: int = Field(default=1, ge=1)
+    """Successive windows whose gradients make one update."""
+    lr: float = Field(default=1e-3, gt=0.0, allow_inf_nan=False)
+    """Highest learning rate."""
+    min_lr_ratio: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Last learning rate as a part of the highest."""
+    warmup: int = Field(default=100, ge=0)
+    """Updates in which the learning rate rises from 0."""
+    weight_decay: float = Field(default=0.01, ge=0.0, allow_inf_nan=False)
+    """Decay of matrices; biases, gains of norms and embeddings do not decay."""
+    clip: float = Field(default=0.25, ge=0.0, allow_inf_nan=False)
+    """Largest norm of all gradients together; 0 for no limit."""
+    precision: Precision = "float32"
+    """Arithmetic of large products; weights and memory stay float32. Others than float32 pay on a GPU, not on a CPU."""
+    recompute: bool = False
+    """Whether to compute activations again in the backward pass, for less memory and about a third more time."""
+    memory_dropout: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Chance of a lane, before each window, to go on with an empty memory or with another lane's (half each)."""
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
+    eval_every: int = Field(default=200, ge=0)
+    """Updates between measurements on the validation text; 0 for one at the end only."""
+    eval_tokens: int = Field(default=65536, ge=1)
+    """Tokens of the validation text that are read each time."""
+    patience: int = Field(default=0, ge=0)
+    """Measurements without a new best after which the run ends; 0 for never."""
+    save_every: int = Field(default=200, ge=0)
+    """Updates between checkpoints; 0 for one at the end only. A new best is always saved."""
+    keep: int = Field(default=2, ge=1)
+    """Newest checkpoints that are kept, besides the best one."""
+    track: Literal["none", "tensorboard"] = "none"
+    """Where figures go besides ``metrics.jsonl``."""
+    fsdp: bool = False
+    """Whether ranks share weights, gradients and optimiser state (FSDP2) instead of keeping copies (DDP)."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if not self.steps and not self.minutes:
+            raise ValueError("steps=0 and minutes=0 would train for ever; give one of them.")
+        if self.fsdp and self.precision == "float16":
+            raise ValueError(
+                "precision='float16' scales losses, which fsdp does not support; give precision='bfloat16'."
+            )
+        return self
+
+    @property
+    def tokens_per_update(self) -> int:
+        """Tokens that one update reads, over all ranks together."""
+        return self.lanes * self.chunk * self.window * self.accumulate
+
+    def fraction_done(self, *, step: int, seconds: float) -> float:
+        """How much of the run is over: the larger of its parts in steps and in time, at most 1."""
+        by_steps = step / self.steps if self.steps else 0.0
+        by_time = seconds / (60 * self.minutes) if self.minutes else 0.0
+        return min(1.0, max(by_steps, by_time))
+
+    def learning_rate(self, *, step: int, seconds: float) -> float:
+        """The rate of the update after `step` updates: a line up from 0 until it meets a cosine over the whole run."""
+        rising = min(1.0, (step + 1) / (self.warmup + 1))
+        cosine = 0.5 * (1 + math.cos(math.pi * self.fraction_done(step=step, seconds=seconds)))
+        return self.lr * min(rising, self.min_lr_ratio + (1 - self.min_lr_ratio) * cosine)

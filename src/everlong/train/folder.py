@@ -1,0 +1,120 @@
+"""The output folder of a run: who may write to it, and what it says about the run.
+
+config.json     the model's architecture and fields     tokenizer.json   text to tokens
+train.json      the training settings and the data      .lock            the process that writes here
+"""
+
+import fcntl
+import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from everlong.checkpoint import CHECKPOINTS, list_checkpoints
+from everlong.data import Tokenizer, TokenStore
+from everlong.data.sealed import read_sealed, write_sealed
+from everlong.errors import RunError
+from everlong.models.base import AnyLanguageModel
+from everlong.storage import disk_errors
+from everlong.train.config import RESULT_NEUTRAL, TrainConfig
+
+CONFIG, TRAIN, LOCK = "config.json", "train.json", ".lock"
+OURS = {CONFIG, TRAIN, LOCK, CHECKPOINTS, "metrics.jsonl", "store", "valid", "tensorboard", "tokenizer.json"}
+
+
+@contextmanager
+def claimed(folder: Path, *, resume: bool) -> Generator[Path]:
+    """Keep a folder to this process. It is made if need be, and released when the block or the process ends.
+
+    Raises:
+        RunError: another process has it, it holds something else or a run already, or there is no run to resume.
+    """
+    if not (folder / LOCK).exists():
+        require_usable(folder, resume=resume)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+            raise RunError(
+                f"{folder} is in use by process {owner}. Wait for it to end, or choose another folder."
+            ) from None
+        require_usable(folder, resume=resume)
+        with disk_errors(folder / LOCK):
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        yield folder
+    finally:
+        os.close(handle)
+
+
+def require_usable(folder: Path, *, resume: bool) -> None:
+    """Make sure that a run may begin, or go on, in a folder. Nothing is touched.
+
+    Raises:
+        RunError: it is a file, it holds something else or a run already, or there is no run to resume.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file, a run needs a folder. Choose another name.")
+    if resume and not (folder / CONFIG).is_file():
+        raise RunError(f"{folder} holds no run to resume. Leave out --resume (resume=False) to begin one there.")
+    if resume or not folder.exists():
+        return
+    if list_checkpoints(folder):
+        raise RunError(
+            f"{folder} holds a run already. Give --resume (resume=True) to go on with it, or choose another folder."
+        )
+    strangers = sorted(path.name for path in folder.iterdir() if path.name not in OURS)
+    if strangers:
+        raise RunError(
+            f"{folder} is not empty: it holds '{strangers[0]}', which is no part of a run. "
+            "Choose a new folder, or one that is empty."
+        )
+
+
+def describe_run(
+    folder: Path, model: AnyLanguageModel, config: TrainConfig, data: TokenStore, tokenizer: Tokenizer
+) -> None:
+    """Write what the run is, so that it can be loaded and resumed.
+
+    Raises:
+        RunError: the disk is full.
+    """
+    tokenizer.save(folder)
+    write_sealed(folder / TRAIN, {"training": config.model_dump(mode="json"), "data": _facts(data)})
+    write_sealed(folder / CONFIG, {"architecture": model.architecture, "model": model.config.model_dump(mode="json")})
+
+
+def require_same_run(folder: Path, model: AnyLanguageModel, config: TrainConfig, data: TokenStore) -> None:
+    """Make sure that the run in a folder would go on as it would have gone on.
+
+    Raises:
+        RunError: a setting that decides the result has another value.
+        DamagedFile: ``config.json`` or ``train.json`` is missing or altered.
+    """
+    about, how = read_sealed(folder / CONFIG), read_sealed(folder / TRAIN)
+    _compare("architecture", {"architecture": about["architecture"]}, {"architecture": model.architecture}, folder)
+    _compare("model", about["model"], model.config.model_dump(mode="json"), folder)
+    theirs, ours = dict(cast("dict[str, Any]", how["training"])), config.model_dump(mode="json")
+    for name in RESULT_NEUTRAL:
+        theirs.pop(name, None)
+        ours.pop(name, None)
+    _compare("training", theirs, ours, folder)
+    _compare("data", how["data"], _facts(data), folder)
+
+
+def _compare(kind: str, theirs: Any, ours: Mapping[str, Any], folder: Path) -> None:
+    for name in {**ours, **theirs}:
+        if theirs.get(name) != ours.get(name):
+            raise RunError(
+                f"the run in {folder} has {kind} setting {name}={theirs.get(name)}, now it is {ours.get(name)}. "
+                f"Resume with {name}={theirs.get(name)}, or begin a new run in another folder."
+            )
+
+
+def _facts(data: TokenStore) -> dict[str, object]:
+    return {"n_tokens": data.n_tokens, "n_documents": data.n_documents, "store": data.digest}

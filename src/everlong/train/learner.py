@@ -1,0 +1,109 @@
+"""One update: gradients of some windows, added up over ranks, clipped and stepped along."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from everlong.data import Chunk
+from everlong.errors import RunError
+from everlong.memory import Memory
+from everlong.models.base import AnyLanguageModel
+from everlong.train.config import TrainConfig
+from everlong.train.distribution import World, distribute, last_of_update
+from everlong.train.memory_dropout import MemoryDropout
+from everlong.train.optim import make_optimizer, set_rate
+from everlong.train.stream_loss import StreamLoss, count_targets
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """What an update computed."""
+
+    loss: float
+    """Nats per token over all ranks, before the step."""
+    aux: dict[str, float]
+    """Losses of the memory itself, mean over chunks."""
+    gradient_norm: float
+    """Of all gradients together, before clipping."""
+    memory: Memory
+
+
+@final
+class Learner:
+    """A model, its optimiser, and how they step."""
+
+    def __init__(self, model: AnyLanguageModel, config: TrainConfig, world: World) -> None:
+        self.model, self.config, self.world = model, config, world
+        model.recompute = config.recompute
+        self.stream = StreamLoss(model, precision=config.precision)
+        self.module = distribute(self.stream, world=world, fsdp=config.fsdp)
+        self.optimizer = make_optimizer(model, lr=config.lr, weight_decay=config.weight_decay)
+        self.scaler = torch.amp.GradScaler(model.device.type, enabled=config.precision == "float16")
+
+    def update(
+        self, windows: Sequence[Sequence[Chunk]], memory: Memory, *, dropout: MemoryDropout, rate: float, step: int
+    ) -> Update:
+        """Step once along the gradient of the mean loss of all windows of all ranks.
+
+        Raises:
+            RunError: the loss or a gradient is not finite; the weights are as they were.
+        """
+        set_rate(self.optimizer, rate)
+        self.optimizer.zero_grad(set_to_none=True)
+        (count,) = self.world.sum(sum(count_targets(window) for window in windows))
+        chunks = sum(len(window) for window in windows)
+        empty = self.model.init_memory(memory.lanes)
+        nats: list[Tensor] = []
+        aux: dict[str, Tensor] = {}
+        for n, window in enumerate(windows):
+            memory = dropout(memory, empty=empty)
+            with last_of_update(self.module, last=n == len(windows) - 1):
+                summed, _, memory, others = self.module(window, memory)
+                # Ranks' gradients are averaged, and a sum is wanted: `count` covers all ranks already.
+                loss = summed * (self.world.size / max(1.0, count))
+                loss = loss + sum(others.values(), start=torch.zeros_like(loss)) / chunks
+                self.scaler.scale(loss).backward()
+            nats.append(summed.detach())
+            aux = {name: aux.get(name, 0.0) + value.detach() / chunks for name, value in others.items()}
+        self.scaler.unscale_(self.optimizer)
+        norm = clip_gradients(self.model, limit=self.config.clip)
+        total, *means = self.world.sum(float(torch.stack(nats).sum()), *(float(value) for value in aux.values()))
+        found = Update(
+            loss=total / max(1.0, count),
+            aux={name: mean / self.world.size for name, mean in zip(aux, means, strict=True)},
+            gradient_norm=norm,
+            memory=memory,
+        )
+        self._require_finite(found, step=step)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return found
+
+    def _require_finite(self, found: Update, *, step: int) -> None:
+        # Half precision's scaled gradients overflow now and then; the scaler leaves such a step out.
+        norm_matters = not self.scaler.is_enabled()
+        if math.isfinite(found.loss) and (math.isfinite(found.gradient_norm) or not norm_matters):
+            return
+        what = "gradient" if math.isfinite(found.loss) else "loss"
+        raise RunError(
+            f"the {what} is not a finite number at step {step + 1}. The last checkpoint is kept. Begin in another "
+            f"folder with a lower lr (it is {self.config.lr:g}), a longer warmup (it is {self.config.warmup}) or a "
+            f"smaller clip (it is {self.config.clip:g})."
+        )
+
+
+def clip_gradients(model: nn.Module, *, limit: float) -> float:
+    """The norm of all gradients together, which are scaled down to `limit` where it is larger; 0 is no limit."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if isinstance(norm, DTensor):
+        norm = norm.full_tensor()
+    if limit:
+        torch.nn.utils.clip_grads_with_norm_(model.parameters(), limit, norm)
+    return float(norm)

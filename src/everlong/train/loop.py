@@ -1,0 +1,167 @@
+"""The training loop."""
+
+import math
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import torch
+
+from everlong.checkpoint import newest_good_checkpoint, read_checkpoint
+from everlong.data import Tokenizer, TokenStore
+from everlong.errors import ConfigError
+from everlong.models.base import AnyLanguageModel
+from everlong.train.config import TrainConfig
+from everlong.train.distribution import join_world
+from everlong.train.folder import claimed, describe_run, require_same_run
+from everlong.train.interrupt import interruptible
+from everlong.train.metrics import open_trackers
+from everlong.train.progress import Ending, Progress, Result, Stopwatch, seconds_left
+from everlong.train.state import TrainingState
+from everlong.train.validation import require_targets, valid_bits_per_byte
+
+
+def ignore(progress: Progress) -> None:
+    """Report to nobody."""
+    del progress
+
+
+def train(
+    model: AnyLanguageModel,
+    data: TokenStore,
+    valid: TokenStore | None,
+    config: TrainConfig,
+    out: Path,
+    *,
+    tokenizer: Tokenizer,
+    resume: bool = False,
+    report: Callable[[Progress], None] = ignore,
+) -> Result:
+    """Train a model on a corpus and keep the run in a folder, from which it can be resumed and loaded.
+
+    Ctrl-C and SIGTERM end the run after the update in progress, saved. Under torchrun every rank calls this with the
+    same arguments and a model on its own device; rank 0 writes and reports.
+
+    Raises:
+        ConfigError: model, tokenizer and settings do not fit each other, or the machine.
+        DataError: a text is too short, or another tokenizer made a store.
+        DamagedFile: no checkpoint of the run to be resumed is whole.
+        RunError: the folder cannot be used, the disk is full, the settings are not those of the run to be resumed, or
+            the loss is not finite.
+    """
+    require_fitting(model, data, valid, config, tokenizer)
+    with ExitStack() as stack:
+        world = stack.enter_context(join_world(model.device))
+        world.on_main(lambda: str(stack.enter_context(claimed(out, resume=resume))))
+        stack.enter_context(torch.random.fork_rng([model.device] if model.device.type == "cuda" else []))
+        interrupt = stack.enter_context(interruptible())
+        state = TrainingState(model, data, config, world)
+        checkpoint = begin(state, out, data, tokenizer, resume=resume)
+        trackers = [stack.enter_context(closing(t)) for t in open_trackers(out, config.track, world, step=state.step)]
+        first, before, watch = state.step, state.seconds, Stopwatch(state.seconds)
+        loss: float | None = None
+        ending = limit_reached(state)
+        while ending is None:
+            rate, began = state.learning_rate, watch.seconds()
+            update = state.advance()
+            watch.mark(tokens=config.tokens_per_update, since=began)
+            state.seconds, stop = world.max(watch.seconds(), float(interrupt.requested))
+            loss, measured = update.loss, None
+            if valid is not None and (due(state.step, config.eval_every) or limit_reached(state)):
+                measured = measure(state, valid, tokenizer)
+            ending = limit_reached(state) or ("interrupted" if stop else None)
+            progress = Progress(
+                step=state.step,
+                steps=config.steps,
+                loss=loss,
+                bits_per_byte=loss / math.log(2) * data.n_tokens / data.n_bytes,
+                tokens_per_second=watch.tokens_per_second(),
+                memory_bytes=state.memory.nbytes * world.size,
+                seconds=state.seconds,
+                seconds_left=seconds_left(config, step=state.step, first=first, seconds=state.seconds, before=before),
+                learning_rate=rate,
+                valid_bits_per_byte=measured,
+            )
+            # Written before the checkpoint, so that a run killed between the two misses no line when it goes on.
+            for tracker in trackers:
+                tracker.write(progress.figures() | {"gradient_norm": update.gradient_norm} | update.aux)
+            is_best = measured is not None and state.best.step == state.step
+            if due(state.step, config.save_every) or is_best or ending:
+                checkpoint = state.save(out)
+                progress = progress.with_saved(checkpoint)
+            if world.is_main:
+                report(progress)
+        return Result(
+            step=state.step,
+            seconds=state.seconds,
+            loss=loss,
+            best_bits_per_byte=state.best.bits_per_byte,
+            best_step=state.best.step,
+            ending=ending,
+            checkpoint=checkpoint,
+        )
+
+
+def begin(state: TrainingState, out: Path, data: TokenStore, tokenizer: Tokenizer, *, resume: bool) -> Path:
+    """Go on from the newest whole checkpoint, or describe the run and save its beginning; the checkpoint either way."""
+
+    def prepare() -> str:
+        if resume:
+            require_same_run(out, state.model, state.config, data)
+        found = newest_good_checkpoint(out) if resume else None
+        describe_run(out, state.model, state.config, data, tokenizer)
+        return str(found.folder) if found else ""
+
+    folder = state.world.on_main(prepare)
+    if not folder:
+        return state.save(out)
+    state.restore(read_checkpoint(Path(folder)))
+    return Path(folder)
+
+
+def due(step: int, every: int) -> bool:
+    """Whether something that happens every so many updates (0: never) happens after this one."""
+    return every > 0 and step % every == 0
+
+
+def limit_reached(state: TrainingState) -> Ending | None:
+    """Why the run ends here, if it does."""
+    config = state.config
+    if config.steps and state.step >= config.steps:
+        return "steps"
+    if config.minutes and state.seconds >= 60 * config.minutes:
+        return "minutes"
+    if config.patience and state.best.since >= config.patience:
+        return "patience"
+    return None
+
+
+def measure(state: TrainingState, valid: TokenStore, tokenizer: Tokenizer) -> float:
+    """Bits per byte of the validation text, noted as the best so far if it is."""
+    config = state.config
+    found = valid_bits_per_byte(
+        state.learner.stream, valid, tokenizer, lanes=config.lanes, chunk=config.chunk, limit=config.eval_tokens
+    )
+    (found,) = state.world.max(found)
+    state.best = state.best.after(found, step=state.step)
+    return found
+
+
+def require_fitting(
+    model: AnyLanguageModel, data: TokenStore, valid: TokenStore | None, config: TrainConfig, tokenizer: Tokenizer
+) -> None:
+    """Refuse what would fail later, before anything is written.
+
+    Raises:
+        ConfigError: the model's vocabulary is smaller than the tokenizer's.
+        DataError: another tokenizer made a store, or the validation text holds nothing to predict.
+    """
+    if model.config.vocab_size < tokenizer.vocab_size:
+        raise ConfigError(
+            f"the model has vocab_size={model.config.vocab_size}, the tokenizer has {tokenizer.vocab_size} tokens. "
+            f"Create the model with vocab_size={tokenizer.vocab_size}."
+        )
+    data.require_tokenizer(tokenizer)
+    if valid is not None:
+        valid.require_tokenizer(tokenizer)
+        require_targets(valid, limit=config.eval_tokens)
