@@ -27,7 +27,8 @@ from everlong.errors import DamagedFile
 from everlong.storage import disk_errors, read_bytes, read_tensors, sync_folder, write_tensors, write_whole
 
 FORMAT = "everlong-checkpoint-1"
-CHECKPOINTS, STATE, MANIFEST = "checkpoints", "state.json", "manifest.json"
+CONFIG, CHECKPOINTS = "config.json", "checkpoints"
+STATE, MANIFEST = "state.json", "manifest.json"
 PREFIX = "step-"
 
 

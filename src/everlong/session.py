@@ -3,7 +3,8 @@
     session = Session(model, tokenizer)
     session.read("Once upon a time")
     print(session.write(max_new_tokens=200))
-    session.save("alice.memory")                                  # tomorrow: Session.load("alice.memory", model, tokenizer)
+    session.save("alice.memory")
+    session = Session.load("alice.memory", model, tokenizer)       # tomorrow
 
 A session's memory is that of the text it has read and written, to the character, and its size never changes.
 """
@@ -15,15 +16,21 @@ from pathlib import Path
 from typing import Self, final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from everlong.data.bytelevel import TokenArray
 from everlong.data.tokenizers import Tokenizer
 from everlong.errors import DamagedFile, DataError, MemoryMismatch, RunError
 from everlong.generate.decoding import check_length_and_seed
 from everlong.generate.draft import Draft
-from everlong.generate.outlook import CHUNK, Outlook, check_evaluating, choose, follow, negative_log_likelihood, read
-from everlong.generate.sampling import RECENT, Sampler
+from everlong.generate.outlook import (
+    Outlook,
+    check_evaluating,
+    choose,
+    follow,
+    in_chunks,
+    negative_log_likelihood,
+    read,
+)
+from everlong.generate.sampling import PLAIN, RECENT, Sampler
 from everlong.generate.text import check_tokenizer, opening
 from everlong.memory import Memory, MemoryFile, read_memory, write_memory
 from everlong.models.base import AnyLanguageModel
@@ -102,7 +109,7 @@ class Session:
         """
         pieces = [text] if isinstance(text, str) else text
         outlook, memory = self._outlook, self._memory
-        for tokens in _chunks(self.tokenizer.encode_pieces(pieces)):
+        for tokens in in_chunks(self.tokenizer.encode_pieces(pieces)):
             outlook = read(self.model, [tokens], memory, recent=None if outlook is None else outlook.recent)
             memory = outlook.memory
         self._outlook, self._memory = outlook, memory
@@ -111,7 +118,7 @@ class Session:
         self,
         *,
         max_new_tokens: int = 256,
-        sampler: Sampler = Sampler(),
+        sampler: Sampler = PLAIN,
         seed: int = 0,
         stop: str | Sequence[str] = (),
     ) -> str:
@@ -137,7 +144,7 @@ class Session:
         self,
         *,
         max_new_tokens: int = 256,
-        sampler: Sampler = Sampler(),
+        sampler: Sampler = PLAIN,
         seed: int = 0,
         stop: str | Sequence[str] = (),
     ) -> Iterator[str]:
@@ -151,7 +158,7 @@ class Session:
         """
         check_evaluating(self.model)
         (seed,) = check_length_and_seed(max_new_tokens, seed, lanes=1)
-        return self._stream(max_new_tokens, sampler, seed, Draft(self.tokenizer, self._here(), stop))
+        return self._stream(max_new_tokens, sampler, seed, Draft(self.tokenizer, self._here(), stop), self._memory)
 
     def score(self, text: str) -> Score:
         """How well this session foresees a text that might come next. It is not remembered: the session stays as it is.
@@ -220,8 +227,7 @@ class Session:
             )
         return opening(self.model, self.tokenizer)
 
-    def _stream(self, max_new_tokens: int, sampler: Sampler, seed: int, draft: Draft) -> Iterator[str]:
-        began = self._memory
+    def _stream(self, max_new_tokens: int, sampler: Sampler, seed: int, draft: Draft, began: Memory) -> Iterator[str]:
         for _ in range(max_new_tokens):
             token = choose(draft.outlook, sampler=sampler, seeds=[seed])
             text = draft.add(int(token), follow(self.model, draft.outlook, token))
@@ -244,20 +250,3 @@ class Session:
         self._outlook = draft.settle(self.model)
         self._memory = self._outlook.memory
         return self._memory
-
-
-def _chunks(arrays: Iterable[TokenArray]) -> Iterator[NDArray[np.int64]]:
-    """The same tokens in arrays of `CHUNK`, the last one shorter."""
-    begun: list[NDArray[np.int64]] = []
-    size = 0
-    for array in arrays:
-        for at in range(0, len(array), CHUNK):
-            part = array[at : at + CHUNK].astype(np.int64)
-            begun.append(part)
-            size += len(part)
-            if size >= CHUNK:
-                whole = np.concatenate(begun)
-                yield whole[:CHUNK]
-                begun, size = [whole[CHUNK:]], size - CHUNK
-    if size:
-        yield np.concatenate(begun)

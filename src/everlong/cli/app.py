@@ -22,7 +22,7 @@ BROKEN_PIPE = 141
 
 app = typer.Typer(
     name="everlong",
-    help="Long-term memory for language models: train on your own text, generate, save what was remembered, go on tomorrow.",
+    help="Long-term memory for language models: train on your own text, generate, save the memory, go on tomorrow.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -68,7 +68,7 @@ def parse_tokenizer(name: str) -> int | None:
 
 
 def build_stores(source: Source, folder: Path) -> None:
-    """Make ``folder/store`` and, where text is held out, ``folder/valid``; keep what an earlier start made of the same text.
+    """Make ``folder/store`` and, where text is held out, ``folder/valid``; what an earlier start made of it is kept.
 
     Raises:
         ConfigError: the tokenizer is not known.
@@ -139,7 +139,7 @@ def held_out_begins(documents: Iterable[Document]) -> int | None:
 
 
 def text_between(documents: Iterable[Document], begin: int, end: int | None) -> Iterator[Document]:
-    """The documents' parts from character `begin` to `end`, counted over all of them; pieces are read as they are asked for."""
+    """The documents' parts from character `begin` to `end`, counted over all of them, read as they are asked for."""
     at = 0
 
     def inside(pieces: Iterable[str]) -> Iterator[str]:

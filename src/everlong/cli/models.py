@@ -36,7 +36,7 @@ def describe(name: str) -> dict[str, Any]:
         "name": name,
         "kind": kind,
         "description": line,
-        "remembers": (type(memory).__doc__ or "").strip().splitlines()[0].rstrip("."),
+        "remembers": (type(memory).__doc__ or "").strip().splitlines()[0].rstrip(".").replace("`", ""),
         "reach_tokens": model.config.reach,
         "bytes_per_session": memory.nbytes,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

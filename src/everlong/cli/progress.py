@@ -63,8 +63,8 @@ def describe(now: "Progress") -> str:
     """Loss, bits per byte, speed, memory and time left, in one line."""
     step = f"{now.step:,}/{now.steps:,}" if now.steps else f"{now.step:,}"
     return (
-        f"step {step} · loss {now.loss:.3f} · {now.bits_per_byte:.3f} bits/byte · {now.tokens_per_second:,.0f} tokens/s · "
-        f"memory {bytes_text(now.memory_bytes)} · {duration_text(now.seconds_left)} left"
+        f"step {step} · loss {now.loss:.3f} · {now.bits_per_byte:.3f} bits/byte · {now.tokens_per_second:,.0f} "
+        f"tokens/s · memory {bytes_text(now.memory_bytes)} · {duration_text(now.seconds_left)} left"
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any, cast, final
 from everlong.cli.settings import Fields, assign_fields
 from everlong.data.sealed import read_sealed
 from everlong.errors import ConfigError, RunError
-from everlong.models import AnyLanguageModel, create_model, describe_model
+from everlong.models import create_model, describe_model
+from everlong.models.base import AnyLanguageModel
 from everlong.train import TrainConfig
 
 

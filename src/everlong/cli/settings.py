@@ -54,6 +54,21 @@ def read_fields(path: Path) -> Fields:
     return _flat(cast("Fields", found))
 
 
+def merge_fields(*sources: Mapping[str, Any]) -> Fields:
+    """Fields of all sources together.
+
+    Raises:
+        ConfigError: two sources give a field different values.
+    """
+    merged: Fields = {}
+    for source in sources:
+        for name, value in source.items():
+            if name in merged and merged[name] != value:
+                raise ConfigError(f"'{name}' is given twice, as {merged[name]} and as {value}. Give it once.")
+            merged[name] = value
+    return merged
+
+
 def assign_fields(fields: Mapping[str, Any], configs: Mapping[str, type[Config]]) -> dict[str, Fields]:
     """Each field given to the config that has it: ``prefix.name`` to that config, a plain name to the only one.
 

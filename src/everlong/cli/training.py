@@ -23,7 +23,7 @@ from everlong.cli.progress import reporting
 from everlong.cli.recipe import Recipe
 from everlong.data import LaneReader
 from everlong.errors import EverlongError
-from everlong.models import AnyLanguageModel
+from everlong.models.base import AnyLanguageModel
 from everlong.train import Result, join_world, rank_device, train
 from everlong.train.distribution import World
 
@@ -90,8 +90,8 @@ def _introduction(recipe: Recipe, corpus: Corpus, model: AnyLanguageModel) -> st
     held_out = f", {corpus.valid.n_tokens:,} held out" if corpus.valid else ""
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return (
-        f"{recipe.architecture}: {parameters:,} parameters, {bytes_text(model.eval().init_memory(1).nbytes)} of memory a "
-        f"session · {corpus.train.n_tokens:,} tokens in {corpus.train.n_documents:,} documents{held_out}"
+        f"{recipe.architecture}: {parameters:,} parameters, {bytes_text(model.eval().init_memory(1).nbytes)} of memory "
+        f"a session · {corpus.train.n_tokens:,} tokens in {corpus.train.n_documents:,} documents{held_out}"
     )
 
 

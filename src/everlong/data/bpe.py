@@ -138,7 +138,7 @@ class BPETokenizer:
             # A new table, so that another thread can finish with the old one.
             self._known, self._known_characters = {}, 0
         known = self._known
-        if new := list(words - known.keys()):
+        if new := list(words.difference(known)):
             merged = self._merger.encode_batch_fast(new, add_special_tokens=False)
             known.update(
                 (word, np.array(part.ids, self._dtype).tobytes()) for word, part in zip(new, merged, strict=True)

@@ -1,7 +1,7 @@
 """Three readings of the same documents, side by side."""
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -21,6 +21,11 @@ FIRST_EDGE = 16
 """Positions below this one share a bucket; above it, each bucket is twice as long as the one before."""
 
 
+def ignore(tokens: int) -> None:
+    """Report to nobody."""
+    del tokens
+
+
 def evaluate(
     model: AnyLanguageModel,
     store: TokenStore,
@@ -29,13 +34,14 @@ def evaluate(
     lanes: int,
     chunk: int,
     limit_tokens: int | None = None,
+    report: Callable[[int], None] = ignore,
 ) -> Evaluation:
     """Bits per byte with memory carried, reset every chunk, and taken from another document; by position and document.
 
     All three readings predict the same tokens from the same chunks and differ only in the memory at the chunk's
     beginning: what this document left there; nothing; what its partner, another document of about the same length, left
     at the same position. ``limit_tokens`` reads that many tokens altogether: documents in the order of the store, the
-    last one cut short.
+    last one cut short. ``report`` is called with the number of tokens read so far.
 
     Raises:
         ConfigError: ``lanes``, ``chunk`` or ``limit_tokens`` is less than 1.
@@ -45,6 +51,7 @@ def evaluate(
     began = time.perf_counter()
     positions, documents = BitTable(), BitTable()
     other = store.n_documents > 1
+    done = 0
     with _evaluating(model):
         for piece, losses in _read(model, store, lanes=lanes, chunk=chunk, limit=limit_tokens, with_other=other):
             counted = (piece.chunk.targets != IGNORE).numpy()
@@ -54,6 +61,8 @@ def evaluate(
             positions.add(bucket_of(before), n_bytes=n_bytes, nats=nats)
             owner = piece.document[:, None].expand_as(piece.chunk.targets).numpy()[counted]
             documents.add(owner, n_bytes=n_bytes, nats=nats)
+            done += int(piece.chunk.lengths.sum())
+            report(done)
         memory_bytes = model.init_memory(1).nbytes
     if len(documents) == 0:
         raise DataError("there is nothing to predict: every document is a single token. Give longer text.")

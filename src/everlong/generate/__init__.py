@@ -2,10 +2,12 @@
 
 from everlong.generate.decoding import Generation, decode, generate
 from everlong.generate.outlook import Outlook, choose, follow, read
-from everlong.generate.sampling import Sampler
+from everlong.generate.sampling import GREEDY, PLAIN, Sampler
 from everlong.generate.text import StopStrings, generate_texts
 
 __all__ = [
+    "GREEDY",
+    "PLAIN",
     "Generation",
     "Outlook",
     "Sampler",

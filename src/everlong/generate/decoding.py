@@ -8,7 +8,7 @@ import torch
 from everlong.data.bytelevel import Ids
 from everlong.errors import ConfigError
 from everlong.generate.outlook import Outlook, check_evaluating, choose, follow, join, read, retire
-from everlong.generate.sampling import Sampler
+from everlong.generate.sampling import PLAIN, Sampler
 from everlong.memory import Memory
 from everlong.models.base import AnyLanguageModel
 
@@ -40,7 +40,7 @@ def generate(
     prompts: Sequence[Ids],
     *,
     max_new_tokens: int,
-    sampler: Sampler = Sampler(),
+    sampler: Sampler = PLAIN,
     seed: int | Sequence[int] = 0,
     stop_ids: Collection[int] = (),
     memory: Memory | None = None,
@@ -86,7 +86,7 @@ def decode(
     outlook: Outlook,
     *,
     max_new_tokens: int,
-    sampler: Sampler = Sampler(),
+    sampler: Sampler = PLAIN,
     seed: int | Sequence[int] = 0,
     accept: Accept = lambda _lane, _token: True,
 ) -> Generation:

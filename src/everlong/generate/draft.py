@@ -70,7 +70,7 @@ class Draft:
         return read(model, [rest], outlook.memory, recent=outlook.recent) if rest else outlook
 
     def _forget(self) -> None:
-        """Drop what cannot be needed: `settle` goes to the first place, the last whole one that is not beyond what was shown."""
+        """Make the first place the last one that is whole and not beyond what was shown: `settle` goes back to it."""
         behind = [n for n, (end, _) in enumerate(self._places) if end <= self._shown]
         first = next((n for n in reversed(behind) if self._is_whole(n)), max(0, behind[-1] - UNFINISHED))
         begin = self._places[first][0]

@@ -1,4 +1,4 @@
-"""Where texts stand: what has been read, and what is expected next. Reading moves it on, and so does every token written.
+"""Where texts stand: what has been read, and what is expected next. Every token read or written moves it on.
 
     outlook = read(model, [first, second])               # prompts of different lengths, one lane each
     tokens  = choose(outlook, sampler=sampler, seeds=[0, 0])
@@ -8,7 +8,7 @@ Every token of the text so far is in the memory, the last one too; none waits to
 knows exactly the text up to then, and nothing is lost or read twice when it goes on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from everlong.data.bytelevel import Ids
+from everlong.data.bytelevel import Ids, TokenArray
 from everlong.errors import ConfigError, DataError, RunError
 from everlong.generate.sampling import RECENT, Sampler, uniform
 from everlong.memory import Memory
@@ -100,22 +100,22 @@ def read(
             "Give it a token, for example a line feed."
         )
     lanes = list(range(len(texts)))
-    memory = model.init_memory(len(texts)) if memory is None else memory
+    state: Memory = model.init_memory(len(texts)) if memory is None else memory
     ends = _ends(texts, recent).to(model.device)
     parts: list[tuple[list[int], Outlook]] = []
     at = 0
     while True:
         tokens, lengths = (part.to(model.device) for part in _pad([texts[lane][at : at + CHUNK] for lane in lanes]))
-        logits, memory = model(tokens, memory, lengths=lengths)
+        logits, state = model(tokens, state, lengths=lengths)
         last = logits[torch.arange(len(lanes), device=lengths.device), lengths - 1]
-        outlook = Outlook(memory=memory, logits=last, recent=ends[lanes])
+        outlook = Outlook(memory=state, logits=last, recent=ends[lanes])
         at += CHUNK
         going = [row for row, lane in enumerate(lanes) if len(texts[lane]) > at]
         if not going:
             return join([*parts, (lanes, outlook)])
         if len(going) < len(lanes):
             outlook, lanes = retire(outlook, lanes, going=going, parts=parts)
-            memory = outlook.memory
+            state = outlook.memory
 
 
 def retire(
@@ -156,7 +156,7 @@ def choose(outlook: Outlook, *, sampler: Sampler, seeds: Sequence[int]) -> Int[T
 
 @torch.inference_mode()
 def negative_log_likelihood(model: AnyLanguageModel, outlook: Outlook, ids: Ids) -> float:
-    """How little a one-lane outlook expects these tokens to come next, in nats, summed. Nothing is remembered of them."""
+    """How little a one-lane outlook expects these tokens to come next: nats, summed. None of them is remembered."""
     text = torch.from_numpy(np.asarray(ids, np.int64)).to(model.device)[None]
     scores = outlook.logits.double().log_softmax(dim=-1)
     nats, memory = -scores[0, text[0, 0]].item(), outlook.memory
@@ -175,6 +175,22 @@ def check_evaluating(model: AnyLanguageModel) -> None:
     """
     if model.training:
         raise ConfigError("the model is in training mode, where dropout changes what it says. Call model.eval() first.")
+
+
+def in_chunks(arrays: Iterable[TokenArray]) -> Iterator[NDArray[np.int64]]:
+    """The same tokens in arrays of `CHUNK`, the last one shorter."""
+    begun: list[NDArray[np.int64]] = []
+    size = 0
+    for array in arrays:
+        for at in range(0, len(array), CHUNK):
+            begun.append(array[at : at + CHUNK].astype(np.int64))
+            size += len(begun[-1])
+            if size >= CHUNK:
+                whole = np.concatenate(begun)
+                yield whole[:CHUNK]
+                begun, size = [whole[CHUNK:]], size - CHUNK
+    if size:
+        yield np.concatenate(begun)
 
 
 def no_recent(lanes: int) -> Int[Tensor, "b n"]:

@@ -81,12 +81,19 @@ class Sampler(Config):
         return most_likely(scores) if self.temperature == 0.0 else draw(scores, chance)
 
 
+PLAIN = Sampler()
+"""Draws from the model's own distribution."""
+
+GREEDY = Sampler(temperature=0.0)
+"""Takes the most likely token."""
+
+
 def penalise_repeats(
     logits: Float[Tensor, "b v"], recent: Int[Tensor, "b n"], *, penalty: float
 ) -> Float[Tensor, "b v"]:
-    """Positive logits of recent tokens divided by the penalty, negative ones multiplied (Keskar et al., 2019, sec. 4.1).
+    """Positive logits of recent tokens divided by the penalty, negative ones multiplied, once for each token.
 
-    Once, however often the token occurs. -1 in `recent` is no token.
+    After Keskar et al. (2019, arXiv:1909.05858, section 4.1). -1 in `recent` is no token.
     """
     vocab = logits.shape[-1]
     seen = torch.zeros(len(logits), vocab + 1, dtype=torch.bool, device=logits.device)
@@ -107,7 +114,7 @@ def keep_top_k(logits: Float[Tensor, "b v"], *, k: int) -> Float[Tensor, "b v"]:
 def keep_top_p(logits: Float[Tensor, "b v"], *, p: float) -> Float[Tensor, "b v"]:
     """The fewest largest logits whose probabilities sum to `p` at least, minus infinity elsewhere; one stays always.
 
-    The nucleus of Holtzman et al. (2020). Of equals the lower tokens stay.
+    The nucleus of Holtzman et al. (2020, arXiv:1904.09751). Of equals the lower tokens stay.
     """
     if p >= 1.0:
         return logits

@@ -11,7 +11,7 @@ from everlong.data.tokenizers import Tokenizer
 from everlong.errors import ConfigError, DataError
 from everlong.generate.decoding import check_length_and_seed, decode
 from everlong.generate.outlook import Outlook, join, no_recent, read
-from everlong.generate.sampling import Sampler
+from everlong.generate.sampling import PLAIN, Sampler
 from everlong.models.base import AnyLanguageModel
 
 UNFINISHED = 3
@@ -24,7 +24,7 @@ def generate_texts(
     prompts: Sequence[str],
     *,
     max_new_tokens: int = 256,
-    sampler: Sampler = Sampler(),
+    sampler: Sampler = PLAIN,
     seed: int | Sequence[int] = 0,
     stop: str | Sequence[str] = (),
 ) -> list[str]:
@@ -60,7 +60,7 @@ def generate_texts(
 
 
 def opening(model: AnyLanguageModel, tokenizer: Tokenizer) -> Outlook:
-    """The outlook of a text that has not begun: nothing is remembered, and what is expected is what follows a line feed.
+    """The outlook of a text that has not begun: nothing is remembered, and expected is what follows a line feed.
 
     Models learn to predict every token of a document but the first, so the first needs something to follow. The line
     feed itself is not part of the text.

@@ -22,11 +22,13 @@ class Sinusoids(nn.Module):
         """Encodings of the distances ``count - 1`` down to 0, in the type and on the device of `like`."""
         table = self._table
         if len(table) < count or table.dtype != like.dtype or table.device != like.device:
-            distance = torch.arange(max(count, len(table)) - 1, -1, -1, device=like.device, dtype=torch.float64)
-            if self.clamp > 0:
-                distance = distance.clamp(max=self.clamp)
-            angle = distance[:, None] * _speeds(self.width, base=10000.0, like=like)
-            self._table = table = torch.cat([angle.sin(), angle.cos()], dim=-1).to(like.dtype)
+            # A table made while generating must serve training as well.
+            with torch.inference_mode(False):
+                distance = torch.arange(max(count, len(table)) - 1, -1, -1, device=like.device, dtype=torch.float64)
+                if self.clamp > 0:
+                    distance = distance.clamp(max=self.clamp)
+                angle = distance[:, None] * _speeds(self.width, base=10000.0, like=like)
+                self._table = table = torch.cat([angle.sin(), angle.cos()], dim=-1).to(like.dtype)
         return table[len(table) - count :]
 
 
@@ -50,9 +52,11 @@ class Rotary(nn.Module):
         """Cosines and sines of the indices 0 to ``count - 1``, in the type and on the device of `like`."""
         turn = self._turn
         if len(turn) < count or turn.dtype != like.dtype or turn.device != like.device:
-            index = torch.arange(max(count, len(turn)), device=like.device, dtype=torch.float64)
-            angle = index[:, None] * _speeds(self.width, base=self.base, like=like)
-            self._turn = turn = torch.stack([angle.cos(), angle.sin()], dim=1).to(like.dtype)
+            # A table made while generating must serve training as well.
+            with torch.inference_mode(False):
+                index = torch.arange(max(count, len(turn)), device=like.device, dtype=torch.float64)
+                angle = index[:, None] * _speeds(self.width, base=self.base, like=like)
+                self._turn = turn = torch.stack([angle.cos(), angle.sin()], dim=1).to(like.dtype)
         return turn[:count]
 
     def forward(self, x: Float[Tensor, "b s h e"], angles: Float[Tensor, "s 2 f"]) -> Float[Tensor, "b s h e"]:

@@ -51,6 +51,9 @@ def forget_others(ring: Float[Tensor, "b *mid s d"], *, clock: Clock) -> Float[T
     if int(clock.before.min()) >= capacity:
         return ring
     filled = torch.arange(capacity, device=ring.device) >= capacity - clock.before[:, None]
+    if clock.lengths is not None:
+        # An idle lane keeps its memory bit for bit, what an earlier document left in it included.
+        filled = filled | (clock.lengths == 0)[:, None]
     return torch.where(filled.reshape(-1, *[1] * (ring.ndim - 3), capacity, 1), ring, 0)
 
 

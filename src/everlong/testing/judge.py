@@ -24,6 +24,7 @@ def same_numbers(found: Tensor, expected: Tensor, *, what: str, tolerance: float
         )
     if found.numel() == 0:
         return
+    found, expected = found.detach(), expected.detach()
     gap = (found - expected).abs().nan_to_num(nan=torch.inf)
     worst = int(gap.argmax())
     if gap.flatten()[worst] > tolerance * max(1.0, float(expected.abs().nan_to_num(posinf=0.0).max())):
@@ -40,7 +41,7 @@ def same_gradients(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], 
     Raises:
         ContractViolation: the gradient of some parameter differs, or is not finite.
     """
-    largest = max(float(g.abs().max()) for g in expected.values())
+    largest = max((float(g.abs().max()) for g in expected.values()), default=0.0)
     for name, gradient in expected.items():
         gap = float((found[name] - gradient).abs().nan_to_num(nan=torch.inf).max())
         # A parameter whose gradient cancels to nothing is judged by the size of what cancelled.

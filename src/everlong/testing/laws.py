@@ -1,12 +1,14 @@
 """The ten laws of the memory contract, and the court that hears a model on all of them.
 
 Each law is a function of a `Subject` that returns nothing or raises a ContractViolation. All are heard in float64,
-where an honest difference is rounding (1e-15) and a mistake is not (1e-2), in training without dropout and in evaluation.
+where an honest difference is rounding (1e-15) and a mistake is not (1e-2); in training without dropout, in evaluation,
+and in inference mode, where a model may write in place.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from everlong.errors import ContractViolation
@@ -14,7 +16,7 @@ from everlong.testing.lanes import law_4_isolated, law_5_idle_means_idle
 from everlong.testing.life import law_8_round_trip, law_9_alive
 from everlong.testing.state import law_3_constant, law_6_pure, law_7_inert_when_new
 from everlong.testing.stream import law_1_split_invariant, law_2_causal, law_10_any_length
-from everlong.testing.subject import Subject
+from everlong.testing.subject import MODES, Subject
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,10 @@ class Law:
         Raises:
             ContractViolation: the model breaks the law, or raised an error of its own.
         """
-        mode = "training" if subject.model.training else "evaluating"
-        place = f"law {self.number} ({self.name}), {mode}"
+        place = f"law {self.number} ({self.name}), {subject.mode}"
         try:
-            self.check(subject)
+            with torch.enable_grad() if subject.has_gradients else torch.inference_mode():
+                self.check(subject)
         except ContractViolation as found:
             raise ContractViolation(f"{place}: {found}. {self.remedy}") from found
         except Exception as error:
@@ -82,9 +84,9 @@ def broken_laws(
     subject = Subject.of(model, vocab_size=vocab_size, length=length, seed=seed)
     broken: dict[str, ContractViolation] = {}
     for law in LAWS:
-        for training in (False, True):
+        for mode in MODES:
             try:
-                law(subject.in_mode(training=training))
+                law(subject.in_mode(mode))
             except ContractViolation as violation:
                 broken.setdefault(law.name, violation)
     return broken

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,10 @@ from everlong.errors import ConfigError, ContractViolation
 from everlong.memory import Memory
 
 LANES = 3
+
+Mode = Literal["training", "evaluating", "decoding"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+"""Training without dropout; evaluation with gradients; evaluation in inference mode, where models take other paths."""
 
 
 class Forward(Protocol):
@@ -46,6 +50,7 @@ class Subject:
     """Tokens of each lane of a long stream."""
 
     seed: int
+    mode: Mode = "evaluating"
 
     @classmethod
     def of(cls, model: nn.Module, *, vocab_size: int | None = None, length: int = 40, seed: int = 0) -> Self:
@@ -67,17 +72,26 @@ class Subject:
         dtype = floats[0] if floats else torch.float32
         return cls(model=ours, vocab_size=vocab_size, dtype=dtype, length=length, seed=seed)
 
-    def in_mode(self, *, training: bool) -> Self:
-        """The same model, training or evaluating."""
-        return replace(self, model=copy.deepcopy(self.model).train(training))
+    def in_mode(self, mode: Mode) -> Self:
+        """A copy of the model, used in another way."""
+        twin = self.twin()
+        return replace(twin, model=twin.model.train(mode == "training"), mode=mode)
 
     def in_type(self, dtype: torch.dtype) -> Self:
-        """The same model with weights of another type."""
-        return replace(self, model=copy.deepcopy(self.model).to(dtype))
+        """A copy of the model with weights of another type."""
+        twin = self.twin()
+        return replace(twin, model=twin.model.to(dtype))
 
     def twin(self) -> Self:
-        """The same model a second time, sharing nothing with this one."""
-        return replace(self, model=copy.deepcopy(self.model))
+        """A copy that shares nothing with this model."""
+        # Weights copied in inference mode take other kernels and round otherwise.
+        with torch.inference_mode(False):
+            return replace(self, model=copy.deepcopy(self.model))
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether outputs can be differentiated in this mode."""
+        return self.mode != "decoding"
 
     def __call__(
         self,
@@ -93,12 +107,12 @@ class Subject:
             ContractViolation: the model returned something else.
         """
         forward: Forward = self.model
-        logits, memory = forward(tokens, memory, starts=starts, lengths=lengths)
+        logits, after = forward(tokens, memory, starts=starts, lengths=lengths)
         expected = (*tokens.shape, self.vocab_size)
         if tuple(logits.shape) != expected:
             raise ContractViolation(f"logits have shape {list(logits.shape)} instead of {list(expected)}")
-        _require_memory(memory)
-        return logits, memory
+        _require_memory(after)
+        return logits, after
 
     def init_memory(self, lanes: int = LANES) -> Memory:
         """A new memory.
@@ -115,15 +129,13 @@ class Subject:
         self, tokens: Tensor, memory: Memory | None = None, *, starts: Tensor | None = None, cuts: Iterable[int]
     ) -> tuple[Tensor, Memory]:
         """Logits and memory of a stream that is read in pieces, cut before each token of `cuts`."""
-        edges = [0, *sorted(set(cuts) - {0}), tokens.shape[1]]
-        spans = [slice(begin, end) for begin, end in pairwise(edges)]
-        begun = [None if starts is None else starts[:, span] for span in spans]
-        first, last = self(tokens[:, spans[0]], memory, starts=begun[0])
-        logits = [first]
-        for span, part in zip(spans[1:], begun[1:], strict=True):
-            found, last = self(tokens[:, span], last, starts=part)
-            logits.append(found)
-        return torch.cat(logits, dim=1), last
+        parts: list[Tensor] = []
+        last = self.init_memory(tokens.shape[0]) if memory is None else memory
+        for begin, end in pairwise([0, *sorted(set(cuts) - {0}), tokens.shape[1]]):
+            begun = None if starts is None else starts[:, begin:end]
+            logits, last = self(tokens[:, begin:end], last, starts=begun)
+            parts.append(logits)
+        return torch.cat(parts, dim=1), last
 
     def gradients(self, outputs: Sequence[Tensor]) -> dict[str, Tensor]:
         """The gradient of a fixed random mixture of all outputs, by parameter; zeros where there is none."""

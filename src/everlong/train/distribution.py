@@ -99,7 +99,7 @@ class World:
 @contextmanager
 def join_world(device: torch.device) -> Generator[World]:
     """The processes that torchrun started, or this one alone. A group that exists already is used and left as it is."""
-    if not dist.is_initialized() and "TORCHELASTIC_RUN_ID" not in os.environ:
+    if not dist.is_initialized() and not dist.is_torchelastic_launched():
         yield World()
         return
     began = not dist.is_initialized()
@@ -134,7 +134,7 @@ def distribute(stream: nn.Module, *, world: World, fsdp: bool) -> nn.Module:
             )
         return shard(stream)
     if world.size > 1:
-        return DistributedDataParallel(stream, broadcast_buffers=False)
+        return DistributedDataParallel(stream)
     return stream
 
 

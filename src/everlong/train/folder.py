@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from everlong.checkpoint import CHECKPOINTS, list_checkpoints
+from everlong.checkpoint import CHECKPOINTS, CONFIG, list_checkpoints
 from everlong.data import Tokenizer, TokenStore
 from everlong.data.sealed import read_sealed, write_sealed
 from everlong.errors import RunError
@@ -19,7 +19,7 @@ from everlong.models.base import AnyLanguageModel
 from everlong.storage import disk_errors
 from everlong.train.config import RESULT_NEUTRAL, TrainConfig
 
-CONFIG, TRAIN, LOCK = "config.json", "train.json", ".lock"
+TRAIN, LOCK = "train.json", ".lock"
 OURS = {CONFIG, TRAIN, LOCK, CHECKPOINTS, "metrics.jsonl", "store", "valid", "tensorboard", "tokenizer.json"}
 
 

@@ -58,11 +58,10 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         (count,) = self.world.sum(sum(count_targets(window) for window in windows))
         chunks = sum(len(window) for window in windows)
-        empty = self.model.init_memory(memory.lanes)
         nats: list[Tensor] = []
         aux: dict[str, Tensor] = {}
         for n, window in enumerate(windows):
-            memory = dropout(memory, empty=empty)
+            memory = dropout(memory, new=self.model.init_memory)
             with last_of_update(self.module, last=n == len(windows) - 1):
                 summed, _, memory, others = self.module(window, memory)
                 # Ranks' gradients are averaged, and a sum is wanted: `count` covers all ranks already.

@@ -4,10 +4,11 @@ A model that always trains with its own full memory has never seen the beginning
 not help; both happen when it is used.
 """
 
+from collections.abc import Callable
 from typing import TypeVar, final
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from everlong.memory import Memory
@@ -25,8 +26,8 @@ class MemoryDropout:
         # All ranks draw for all lanes, so the draws do not depend on how many ranks there are.
         self.generator = torch.Generator().manual_seed(seed)
 
-    def __call__(self, memory: M, *, empty: M) -> M:
-        """The memory with some lanes empty and some a copy of another lane of this rank."""
+    def __call__(self, memory: M, *, new: Callable[[int], M]) -> M:
+        """The memory with some lanes empty and some a copy of another lane of this rank; `new` makes empty lanes."""
         if self.rate == 0.0:
             return memory
         chances = torch.rand(2, self.lanes, generator=self.generator, dtype=torch.float64)
@@ -34,19 +35,12 @@ class MemoryDropout:
         mine = memory.lanes
         swapped = (lost >= self.rate / 2) & (lost < self.rate) if mine > 1 else torch.zeros(mine, dtype=torch.bool)
         emptied = (lost < self.rate) & ~swapped
-        return replace_lanes(memory, empty=empty, emptied=emptied, swapped=swapped, donors=other_lanes(donor))
+        if bool(swapped.any()):
+            memory = memory.select(torch.where(swapped, other_lanes(donor), torch.arange(mine)))
+        return new(mine).where(emptied, memory) if bool(emptied.any()) else memory
 
 
 def other_lanes(chances: Tensor) -> Int[Tensor, "b"]:
     """For each lane, another one, from a chance in [0, 1); the lane itself where there is no other."""
     lanes = chances.shape[0]
     return (torch.arange(lanes) + 1 + (chances * max(1, lanes - 1)).long()) % lanes
-
-
-def replace_lanes(
-    memory: M, *, empty: M, emptied: Bool[Tensor, "b"], swapped: Bool[Tensor, "b"], donors: Int[Tensor, "b"]
-) -> M:
-    """The memory with some lanes empty and some their donor's."""
-    if bool(swapped.any()):
-        memory = memory.select(torch.where(swapped, donors, torch.arange(memory.lanes)))
-    return empty.where(emptied, memory) if bool(emptied.any()) else memory

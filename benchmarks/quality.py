@@ -1,0 +1,210 @@
+"""Quality at an equal budget of processor time: bits per byte with the memory carried, reset and taken from elsewhere.
+
+    python -m benchmarks.quality --data english-novels --cpu-minutes 30 --seeds 0 1 2 --jobs 2
+
+Every run trains on one thread, so two runs at a time do not disturb each other's arithmetic. The budget becomes a number
+of updates before the run begins: the model's own speed, in processor time, over the first updates of a trial.
+"""
+
+import argparse
+import json
+import lzma
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+
+from everlong import create_model
+from everlong.data import ByteTokenizer, Document, LaneReader, TokenStore
+from everlong.evaluate import evaluate
+from everlong.run import load
+from everlong.train import TrainConfig, train
+
+from .machine import describe
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+RESULTS = Path(__file__).parent / "results"
+SHARE = 50_000
+"""Characters of each held-out document that are read: its beginning."""
+
+SIZES: dict[str, dict[str, Any]] = {
+    "transformer-xl": {"d_model": 256, "n_layers": 4, "n_heads": 4, "d_ff": 1024, "segment": 128, "mem_len": 128},
+    "transformer": {"d_model": 256, "n_layers": 4, "n_heads": 4, "d_ff": 1024, "context": 256},
+    "lstm": {"d_model": 512, "n_layers": 2},
+    "gru": {"d_model": 512, "n_layers": 2},
+}
+SETTINGS: dict[str, Any] = {"lanes": 8, "chunk": 128, "warmup": 100, "clip": 0.25, "weight_decay": 0.01}
+RATES = {"transformer-xl": 1e-3, "transformer": 1e-3, "lstm": 2e-3, "gru": 2e-3}
+TRIAL = 12
+"""Updates from whose time the speed is taken; the first two warm up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run."""
+
+    data: str
+    model: str
+    seed: int
+    cpu_minutes: float
+    folder: Path
+    overrides: dict[str, Any]
+    settings: dict[str, Any]
+
+
+def documents(data: str, split: str) -> Iterator[Document]:
+    """The documents of one split of a corpus under ../shared/data."""
+    stem = DATA / data / split
+    if (path := stem.with_suffix(".jsonl.xz")).exists():
+        with lzma.open(path, "rt", encoding="utf-8") as file:
+            for line in file:
+                record = json.loads(line)
+                yield Document(name=str(record["id"]), pieces=[record["text"]])
+        return
+    with lzma.open(stem.with_suffix(".txt.xz"), "rt", encoding="utf-8") as file:
+        lines: list[str] = []
+        for line in file:
+            if line.startswith(" = ") and not line.startswith(" = =") and lines:
+                yield Document(name=lines[0].strip(), pieces=["".join(lines)])
+                lines = []
+            lines.append(line)
+        yield Document(name=lines[0].strip(), pieces=["".join(lines)])
+
+
+def beginnings(data: str, split: str) -> Iterator[Document]:
+    """The documents of a split, each cut to its first `SHARE` characters."""
+    for document in documents(data, split):
+        yield Document(name=document.name, pieces=["".join(document.pieces)[:SHARE]])
+
+
+def stores(data: str, folder: Path) -> tuple[TokenStore, TokenStore]:
+    """Training and test tokens as bytes, built once."""
+    made = []
+    for name, texts in (("train", documents(data, "train")), ("test", beginnings(data, "test"))):
+        place = folder / data / name
+        made.append(TokenStore.open(place) if place.exists() else TokenStore.build(texts, ByteTokenizer(), place))
+    return made[0], made[1]
+
+
+def updates_in(model: Any, store: TokenStore, config: TrainConfig, *, cpu_minutes: float) -> int:
+    """How many updates this model makes in so much processor time."""
+    model = model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
+    reader, memory = LaneReader(store, lanes=config.lanes, chunk=config.chunk), None
+    spent = []
+    for _ in range(TRIAL):
+        began = time.process_time()
+        chunk = next(reader)
+        losses, memory, _ = model.token_losses(chunk.tokens, chunk.targets, memory, starts=chunk.starts)
+        losses.mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        memory = memory.detach()
+        spent.append(time.process_time() - began)
+    return int(60 * cpu_minutes / statistics.median(spent[2:]))
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Train, then evaluate the last weights on the held-out text."""
+    torch.set_num_threads(1)
+    tokenizer = ByteTokenizer()
+    data, held_out = stores(job.data, job.folder)
+    fields = {"vocab_size": 256, **SIZES[job.model], **job.overrides}
+    config = TrainConfig(
+        **{**SETTINGS, "lr": RATES[job.model], "seed": job.seed, "eval_every": 0, "save_every": 0, "keep": 1, **job.settings}
+    )
+    config = config.replace(
+        steps=updates_in(create_model(job.model, **fields), data, config, cpu_minutes=job.cpu_minutes)
+    )
+    torch.manual_seed(job.seed)
+    model = create_model(job.model, **fields)
+    out = job.folder / job.data / f"{job.model}-{job.seed}-{os.getpid()}-{time.monotonic_ns()}"
+    began = time.process_time()
+    train(model, data, None, config, out, tokenizer=tokenizer)
+    spent = time.process_time() - began
+    found = evaluate(load(out).model, held_out, tokenizer, lanes=8, chunk=config.chunk)
+    return {
+        "data": job.data,
+        "model": job.model,
+        "seed": job.seed,
+        "config": fields,
+        "settings": json.loads(config.to_json()),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "training_tokens": config.steps * config.lanes * config.chunk,
+        "training_cpu_seconds": spent,
+        **{key: value for key, value in found.to_dict().items() if key != "by_document"},
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Mean and spread (largest minus smallest) over seeds, in bits per byte."""
+    lines = ["model            seeds  CPU min  M tokens  carried          reset            other            gain"]
+    for model in dict.fromkeys(row["model"] for row in rows):
+        mine = [row for row in rows if row["model"] == model]
+
+        def spread(key: str, mine: list[dict[str, Any]] = mine) -> str:
+            values = [row[key] for row in mine]
+            return f"{statistics.mean(values):.4f} ±{max(values) - min(values):.4f}"
+
+        minutes = statistics.mean(row["training_cpu_seconds"] for row in mine) / 60
+        tokens = statistics.mean(row["training_tokens"] for row in mine) / 1e6
+        figures = "  ".join(
+            f"{spread(key):15s}" for key in ("bits_per_byte", "bits_per_byte_reset", "bits_per_byte_other", "gain")
+        )
+        lines.append(f"{model:15s}  {len(mine):5d}  {minutes:7.1f}  {tokens:8.2f}  {figures}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run every model with every seed, as many at a time as there are jobs, and keep what has finished."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="english-novels", choices=("english-novels", "enwiki-long-2014"))
+    parser.add_argument("--models", nargs="+", default=["transformer-xl", "transformer", "lstm"], choices=sorted(SIZES))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--cpu-minutes", type=float, default=30.0)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="model fields, as JSON values")
+    parser.add_argument("--train", nargs="*", default=[], metavar="KEY=VALUE", help="training fields, as JSON values")
+    parser.add_argument("--folder", type=Path, default=Path("runs/quality"))
+    parser.add_argument("--name", default="")
+    args = parser.parse_args()
+    if not DATA.exists():
+        sys.exit("../shared/data is not there: this benchmark reads its texts from it.")
+    overrides, settings = ({k: json.loads(v) for k, _, v in (pair.partition("=") for pair in given)} for given in (args.set, args.train))
+    stores(args.data, args.folder)
+    jobs = [
+        Job(
+            data=args.data,
+            model=model,
+            seed=seed,
+            cpu_minutes=args.cpu_minutes,
+            folder=args.folder,
+            overrides=overrides,
+            settings=settings,
+        )
+        for seed in args.seeds
+        for model in args.models
+    ]
+    result = RESULTS / f"{args.name or f'quality-{args.data}'}.json"
+    rows: list[dict[str, Any]] = []
+    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        for done in as_completed([pool.submit(run, job) for job in jobs]):
+            rows.append(done.result())
+            rows.sort(key=lambda row: (list(SIZES).index(row["model"]), row["seed"]))
+            record = {"command": sys.argv[1:], "machine": describe(threads=1), "rows": rows}
+            result.write_text(json.dumps(record, indent=1) + "\n")
+            print(table(rows), file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

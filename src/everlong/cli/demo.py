@@ -1,0 +1,58 @@
+"""``everlong demo``: from a bundled book to a report, in minutes on two cores."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from everlong.cli.output import answer, say
+from everlong.errors import RunError
+
+FAILED = 1
+
+
+def demo(
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A new folder for everything [default: demo, or demo-2, ...].")
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Minutes of training; the rest takes half a minute.")] = 4.0,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves it to PyTorch.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Train a small model on a bundled book and show what its memory is good for.
+
+    It learns from the first chapters of Treasure Island, is measured on the last ones with and without memory, writes
+    on, saves what it remembers, and goes on from it in a new process. DIR/report.html shows it all.
+    """
+    folder = free_folder(out)
+
+    from everlong.demo.report import require_jinja
+    from everlong.demo.show import show
+
+    require_jinja()
+    found = show(folder, minutes=minutes, threads=threads)
+    if as_json:
+        answer(found.to_dict())
+    if not found.story.same:
+        say("the new process wrote something else: the memory did not survive. Please report this.")
+        raise typer.Exit(FAILED)
+
+
+def free_folder(out: Path | None) -> Path:
+    """The folder asked for, or the first of demo, demo-2, demo-3, ... that is free.
+
+    Raises:
+        RunError: the folder asked for has something in it.
+    """
+    if out is None:
+        number = 1
+        while _in_use(path := Path("demo" if number == 1 else f"demo-{number}")):
+            number += 1
+        return path
+    if _in_use(out):
+        raise RunError(f"{out} is in use: there is something in it. Choose another folder with --out, or remove it.")
+    return out
+
+
+def _in_use(path: Path) -> bool:
+    return path.exists() and not (path.is_dir() and not any(path.iterdir()))

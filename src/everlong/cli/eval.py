@@ -1,0 +1,119 @@
+"""``everlong eval``: bits per byte, and how much of it is owed to memory."""
+
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from everlong.cli.output import answer, say
+from everlong.cli.settings import parse_assignments
+
+if TYPE_CHECKING:
+    from everlong.evaluate import Evaluation
+
+
+def eval_(
+    run: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")],
+    data: Annotated[list[Path], typer.Option(metavar="PATH...", help="Text files, JSON lines or folders.")],
+    document_separator: Annotated[
+        str | None, typer.Option(metavar="LINE", help="A line that parts documents within a file.")
+    ] = None,
+    lanes: Annotated[int, typer.Option(help="Documents read side by side.")] = 8,
+    chunk: Annotated[
+        int, typer.Option(help="Tokens of each lane in one call, after which the reset reading forgets.")
+    ] = 256,
+    limit: Annotated[int | None, typer.Option(help="Tokens to read altogether; all, unless given.")] = None,
+    assign: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Another value of a model field, e.g. mem_len=1024."),
+    ] = None,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves it to PyTorch.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Measure bits per byte with memory carried, with memory reset every chunk, and with another document's memory."""
+    changes = parse_assignments(assign or [])
+
+    import torch
+
+    from everlong.data import TokenStore, read_documents
+    from everlong.evaluate import evaluate
+    from everlong.run import load
+
+    if threads:
+        torch.set_num_threads(threads)
+    trained = load(run, **changes)
+    documents = read_documents(data, separator=document_separator)
+    with tempfile.TemporaryDirectory(prefix="everlong-") as folder:
+        store = TokenStore.build(documents, trained.tokenizer, Path(folder) / "store")
+        total = min(limit or store.n_tokens, store.n_tokens)
+        with _counting(total) as report:
+            found = evaluate(
+                trained.model,
+                store,
+                trained.tokenizer,
+                lanes=lanes,
+                chunk=chunk,
+                limit_tokens=limit,
+                report=report,
+            )
+    if as_json:
+        answer({"run": str(run), "model": trained.model.architecture, **found.to_dict()})
+    else:
+        _print(found)
+
+
+@contextmanager
+def _counting(total: int) -> Generator[Callable[[int], None]]:
+    """Something that takes the number of tokens read so far and shows it, where a person watches."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        *Progress.get_default_columns()[:2],
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("tokens", total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _print(found: "Evaluation") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    figures = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("tokens before", "bytes", "own memory", f"reset every {found.chunk}", "another's memory"):
+        figures.add_column(name, justify="right")
+    rows = [(f"{p.first:,} to {p.last:,}", p.bits) for p in found.by_position]
+    for name, bits in [*rows, ("all", found.total)]:
+        cells = [bits.per_byte(reading) for reading in ("carried", "reset", "other")]
+        figures.add_row(
+            name,
+            f"{bits.n_bytes:,}",
+            *("–" if cell is None else f"{cell:.4f}" for cell in cells),
+            style="bold" if name == "all" else None,
+        )
+    console.print("Bits per byte")
+    console.print(figures)
+    console.print(conclusion(found), highlight=False)
+    if found.bits_per_byte_other is None:
+        say("There is one document, so there is no other one's memory. --document-separator parts a file.")
+
+
+def conclusion(found: "Evaluation") -> str:
+    """What memory was worth, in a sentence."""
+    error = "" if found.gain_error is None else f" ± {found.gain_error:.4f}"
+    n = len(found.by_document)
+    return (
+        f"Memory saves {found.gain:.4f}{error} bits per byte over {n:,} document{'s' if n != 1 else ''} "
+        f"and costs {found.memory_bytes:,} bytes a session."
+    )

@@ -1,0 +1,81 @@
+"""A trained run, ready to use: everything that `everlong train` left in a folder.
+
+run = everlong.load("runs/book")
+session = run.session()
+session.read("Once upon a time")
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast, final
+
+import torch
+
+from everlong.checkpoint import CONFIG, Checkpoint, best_good_checkpoint, tie
+from everlong.data import Tokenizer, load_tokenizer
+from everlong.data.sealed import read_sealed
+from everlong.errors import DamagedFile, RunError
+from everlong.models import ModelConfig, create_model
+from everlong.models.base import AnyLanguageModel
+from everlong.session import Session
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A trained model with its tokenizer, and where they come from."""
+
+    folder: Path
+    model: AnyLanguageModel
+    """In evaluation mode, with the weights of `checkpoint`."""
+    tokenizer: Tokenizer
+    checkpoint: Checkpoint
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's config."""
+        return self.model.config
+
+    def session(self) -> Session:
+        """A new session, which has read nothing yet."""
+        return Session(self.model, self.tokenizer)
+
+
+def load(path: Path | str, **config_overrides: Any) -> Run:
+    """The run in a folder, with the weights of its best measurement, or its newest ones where nothing was measured.
+
+    Args:
+        path: the folder that ``everlong train --out`` or `everlong.train.train` wrote.
+        config_overrides: config fields to change that no weight depends on, such as a longer ``mem_len``.
+
+    Raises:
+        RunError: the folder is missing, is not a run, or holds no checkpoint yet.
+        DamagedFile: a file is altered, or every checkpoint is.
+        ConfigError: an override is unknown, does not fit, or changes the weights.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise RunError(f"there is no folder {folder}. Give the folder that everlong train wrote with --out.")
+    if not (folder / CONFIG).is_file():
+        raise RunError(
+            f"{folder} is not a run: it has no {CONFIG}. Give the folder that everlong train wrote with --out."
+        )
+    about = read_sealed(folder / CONFIG)
+    tokenizer = load_tokenizer(folder)
+    checkpoint = best_good_checkpoint(folder)
+    if checkpoint is None:
+        raise RunError(f"{folder} holds no checkpoint yet. Train it first: everlong train --resume --out {folder}.")
+    model = _model(about, folder)
+    model.load_state_dict(tie(model, checkpoint.tensors("model"), source=checkpoint.folder))
+    if config_overrides:
+        model = model.with_config(**config_overrides)
+    return Run(folder=folder, model=model.eval(), tokenizer=tokenizer, checkpoint=checkpoint)
+
+
+def _model(about: dict[str, object], folder: Path) -> AnyLanguageModel:
+    architecture, fields = about.get("architecture"), about.get("model")
+    if not isinstance(architecture, str) or not isinstance(fields, dict):
+        raise DamagedFile(f"{folder / CONFIG} does not name a model. Use another copy of it.")
+    # The random weights are overwritten at once; the caller's generator is left as it was.
+    with torch.random.fork_rng(devices=[]):
+        return create_model(architecture, **cast("dict[str, Any]", fields))
