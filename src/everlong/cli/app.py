@@ -2,7 +2,9 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
 import typer
 
@@ -17,8 +19,8 @@ from everlong.cli.train import train
 from everlong.errors import EverlongError
 
 BAD_INPUT = 2
-INTERRUPTED = 130
-BROKEN_PIPE = 141
+
+NO_ROOM = "there is not enough memory for this. Choose smaller sizes, fewer lanes or a shorter chunk."
 
 app = typer.Typer(
     name="everlong",
@@ -38,14 +40,30 @@ app.command("eval", cls=ManyPaths)(eval_)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; `arguments` are those of the process unless given."""
-    try:
-        app(arguments)
-    except EverlongError as error:
-        say(f"everlong: {error}")
-        sys.exit(BAD_INPUT)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(BROKEN_PIPE)
+    with warnings.catch_warnings():
+        warnings.showwarning = _say_warning
+        try:
+            app(arguments)
+        except EverlongError as error:
+            _end(str(error))
+        except OSError as error:
+            _end(f"the system refused: {error}. Check the path, its permissions and the space left.")
+        except MemoryError:
+            _end(NO_ROOM)
+        except RuntimeError as error:
+            # PyTorch has no class of its own for this on a CPU.
+            if "allocate memory" not in str(error) and "out of memory" not in str(error):
+                raise
+            _end(NO_ROOM)
+
+
+def _end(reason: str) -> NoReturn:
+    # Under torchrun every rank fails for the same reason; one says so.
+    if os.environ.get("RANK", "0") == "0":
+        say(f"everlong: {reason}")
+    sys.exit(BAD_INPUT)
+
+
+def _say_warning(message: Warning | str, category: type[Warning], *place: object) -> None:
+    del category, place
+    say(f"everlong: {message}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, final
 
 import typer
 
-from everlong.cli.output import bytes_text, say
+from everlong.cli.output import bytes_text, say, write_text
 from everlong.errors import ConfigError, DataError, EverlongError
 
 if TYPE_CHECKING:
@@ -52,9 +52,8 @@ def chat(
     begun = session is not None and session.exists()
     past = Session.load(session, trained.model, trained.tokenizer) if session and begun else trained.session()
     talk = Conversation(past, names, file=session, sampler=sampler, seed=seed, max_new_tokens=max_new_tokens)
-    say(
-        f"{'went on after' if begun else 'a new conversation,'} {past.tokens_read:,} tokens · {bytes_text(past.nbytes)} · {HELP}"
-    )
+    beginning = "going on after" if begun else "a new conversation after"
+    say(f"{beginning} {past.tokens_read:,} tokens · {bytes_text(past.nbytes)} · {HELP}")
     for line in lines(names[0]):
         if not talk.take(line):
             break
@@ -79,7 +78,7 @@ def lines(name: str) -> Iterator[str]:
         DataError: a line is not UTF-8.
     """
     if sys.stdin.isatty():
-        import readline  # noqa: F401 - makes input() editable
+        import readline  # noqa: F401 # pyright: ignore[reportUnusedImport] - makes input() editable
 
         while True:
             try:
@@ -138,13 +137,11 @@ class Conversation:
         you, other = self._names
         self.session.read(f"{you}: {line}\n{other}:")
         shown = False
-        sys.stdout.write(f"{other}:")
+        write_text(f"{other}:")
         for text in self.session.stream(max_new_tokens=self._length, sampler=self._sampler, seed=self._seed, stop="\n"):
             shown = True
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        sys.stdout.write("\n" if shown else " …\n")
-        sys.stdout.flush()
+            write_text(text)
+        write_text("\n" if shown else " …\n")
         self.session.read("\n")
         if self.file is not None:
             self.session.save(self.file)

@@ -83,7 +83,6 @@ def build_stores(source: Source, folder: Path) -> None:
     read = partial(read_documents, source.data, separator=source.separator)
     cut = None if source.valid else held_out_begins(read())
     tokenizer = _tokenizer(size, lambda: text_between(read(), 0, cut))
-    folder.mkdir(parents=True, exist_ok=True)
     held_out = read_documents(source.valid, separator=source.separator) if source.valid else None
     if cut is not None:
         held_out = text_between(read(), cut, None)

@@ -1,19 +1,24 @@
 """``everlong demo``: from a bundled book to a report, in minutes on two cores."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everlong.cli.output import answer, say
+from everlong.cli.output import answer, bytes_text, duration_text, say
+from everlong.cli.progress import reporting
 from everlong.errors import RunError
+
+if TYPE_CHECKING:
+    from everlong.demo.show import Showing
 
 FAILED = 1
 
 
 def demo(
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A new folder for everything [default: demo, or demo-2, ...].")
+        Path | None,
+        typer.Option(metavar="DIR", help="A new folder for everything; demo, demo-2 and so on unless given."),
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="Minutes of training; the rest takes half a minute.")] = 4.0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves it to PyTorch.", min=0)] = 0,
@@ -26,16 +31,37 @@ def demo(
     """
     folder = free_folder(out)
 
-    from everlong.demo.report import require_jinja
+    from everlong.demo.report import require_jinja, write_report
+    from everlong.demo.settings import training
     from everlong.demo.show import show
 
     require_jinja()
-    found = show(folder, minutes=minutes, threads=threads)
+    with reporting() as report:
+        found = show(folder, training=training(minutes=minutes), threads=threads, tell=say, report=report)
+    write_report(found)
+    say(summary(found))
     if as_json:
         answer(found.to_dict())
     if not found.story.same:
-        say("the new process wrote something else: the memory did not survive. Please report this.")
         raise typer.Exit(FAILED)
+
+
+def summary(found: "Showing") -> str:
+    """The findings in a few lines."""
+    measured, story = found.evaluation, found.story
+    other = "" if measured.bits_per_byte_other is None else f", with another's {measured.bits_per_byte_other:.3f}"
+    survived = f"a new process loaded the memory ({bytes_text(story.file_bytes)}) and wrote "
+    survived += (
+        f"the same {len(story.written)} characters"
+        if story.same
+        else "something else: the memory did not survive. Please report this"
+    )
+    return (
+        f"held-out chapters: {measured.bits_per_byte:.3f} bits per byte with their memory, "
+        f"without {measured.bits_per_byte_reset:.3f}{other}\n"
+        f"{survived}\n"
+        f"{duration_text(found.seconds)} in all; look at {found.report}"
+    )
 
 
 def free_folder(out: Path | None) -> Path:

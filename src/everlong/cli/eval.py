@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from everlong.cli.output import answer, say
-from everlong.cli.settings import parse_assignments
+from everlong.cli.settings import assign_fields, parse_assignments
 
 if TYPE_CHECKING:
     from everlong.evaluate import Evaluation
@@ -44,14 +44,16 @@ def eval_(
 
     if threads:
         torch.set_num_threads(threads)
-    trained = load(run, **changes)
+    trained = load(run)
+    fields = assign_fields(changes, {"model": type(trained.config)})["model"]
+    model = trained.model.with_config(**fields)
     documents = read_documents(data, separator=document_separator)
     with tempfile.TemporaryDirectory(prefix="everlong-") as folder:
         store = TokenStore.build(documents, trained.tokenizer, Path(folder) / "store")
         total = min(limit or store.n_tokens, store.n_tokens)
         with _counting(total) as report:
             found = evaluate(
-                trained.model,
+                model,
                 store,
                 trained.tokenizer,
                 lanes=lanes,
@@ -60,7 +62,7 @@ def eval_(
                 report=report,
             )
     if as_json:
-        answer({"run": str(run), "model": trained.model.architecture, **found.to_dict()})
+        answer({"run": str(run), "model": model.architecture, **found.to_dict()})
     else:
         _print(found)
 

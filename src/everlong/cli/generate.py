@@ -1,13 +1,12 @@
 """``everlong generate``: a model writes on, from a prompt, a memory, or both."""
 
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from everlong.cli.output import answer, bytes_text, say
+from everlong.cli.output import answer, bytes_text, say, write_text
 from everlong.cli.prompt import prompt_pieces
 
 INTERRUPTED = 130
@@ -52,13 +51,12 @@ def generate(
         for text in stream:
             written.append(text)
             if not as_json:
-                sys.stdout.write(text)
-                sys.stdout.flush()
+                write_text(text)
     except KeyboardInterrupt:
         interrupted = True
     seconds, tokens = time.perf_counter() - began, session.tokens_read - before
     if not as_json:
-        sys.stdout.write("\n")
+        write_text("\n")
     if save_memory is not None:
         session.save(save_memory)
         size = bytes_text(save_memory.stat().st_size)

@@ -28,11 +28,11 @@ def train(
         str | None, typer.Option(metavar="LINE", help="A line that parts documents within a file.")
     ] = None,
     tokenizer: Annotated[str, typer.Option(help="byte, or bpe:SIZE, which is trained on --data.")] = "byte",
-    steps: Annotated[int | None, typer.Option(help="Updates in all [default: 1000].")] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates in all; 1000 unless given.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time in all; alone, it is the only limit.")] = None,
-    lanes: Annotated[int | None, typer.Option(help="Streams read side by side [default: 8].")] = None,
-    chunk: Annotated[int | None, typer.Option(help="Tokens of each lane in one call [default: 256].")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides weights and dropout [default: 0].")] = None,
+    lanes: Annotated[int | None, typer.Option(help="Streams read side by side; 8 unless given.")] = None,
+    chunk: Annotated[int | None, typer.Option(help="Tokens of each lane in one call; 256 unless given.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides weights and dropout; 0 unless given.")] = None,
     track: Annotated[str | None, typer.Option(help="tensorboard, besides metrics.jsonl.")] = None,
     assign: Annotated[
         list[str] | None,

@@ -9,10 +9,11 @@ the pieces it arrived in.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import Self, cast, final
+from typing import cast, final
 
 import numpy as np
 import tokenizers
@@ -71,7 +72,7 @@ class BPETokenizer:
         self._known_characters = 0
 
     @classmethod
-    def train(cls, texts: Iterable[str], *, vocab_size: int, limit: int = TRAINING_CHARACTERS) -> Self:
+    def train(cls, texts: Iterable[str], *, vocab_size: int, limit: int = TRAINING_CHARACTERS) -> "BPETokenizer":
         """A vocabulary learned from the beginning of the texts; the same texts give the same one.
 
         It has ``vocab_size`` tokens, or fewer when the texts have no more pairs to merge. Reading stops after ``limit``
@@ -98,7 +99,7 @@ class BPETokenizer:
         return cls(sorted(vocabulary, key=vocabulary.__getitem__), [(left, right) for left, right in model["merges"]])
 
     @classmethod
-    def from_fields(cls, fields: Mapping[str, object]) -> Self:
+    def from_fields(cls, fields: Mapping[str, object]) -> "BPETokenizer":
         """The tokenizer that :attr:`fields` describes."""
         tokens, merges = cast("list[str]", fields["tokens"]), cast("list[list[str]]", fields["merges"])
         return cls(tokens, [(left, right) for left, right in merges])
@@ -109,7 +110,7 @@ class BPETokenizer:
         merges = [list(merge) for merge in self._merges]
         return {"kind": self.name, "tokens": self._tokens, "merges": merges}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that decides the tokens of a text, in hexadecimal."""
         return digest(self.fields)

@@ -1,7 +1,7 @@
 """What a model reads in one call."""
 
 from dataclasses import dataclass
-from typing import Self, final
+from typing import final
 
 import torch
 
@@ -22,9 +22,9 @@ class Chunk:
     starts: Starts
     lengths: Lengths
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "Chunk":
         """The chunk on another device."""
-        return type(self)(
+        return Chunk(
             tokens=self.tokens.to(device),
             targets=self.targets.to(device),
             starts=self.starts.to(device),

@@ -5,7 +5,7 @@ reads its part from front to back, again and again, so memory carried from chunk
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Self, final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ class LaneReader:
         """Where the next chunk begins, for every rank alike, as JSON values."""
         return {"epoch": self.epoch, "offset": self.offset, **self._settings()}
 
-    def seek(self, cursor: Mapping[str, object]) -> Self:
+    def seek(self, cursor: Mapping[str, object]) -> "LaneReader":
         """Go on where a cursor of the same corpus, lanes and chunk was taken; ``world`` may differ.
 
         Raises:

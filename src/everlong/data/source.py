@@ -4,9 +4,8 @@ import gzip
 import lzma
 import zlib
 from collections.abc import Iterator
-from io import BytesIO
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 from everlong.errors import DataError
 
@@ -54,7 +53,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
         yield b"".join(begun)
 
 
-def _decompressed(file: BinaryIO, path: Path) -> Iterator[bytes]:
+def _decompressed(file: BufferedIOBase, path: Path) -> Iterator[bytes]:
     match path.suffix.lower():
         case ".gz":
             with gzip.open(file, "rb") as plain:
@@ -68,12 +67,12 @@ def _decompressed(file: BinaryIO, path: Path) -> Iterator[bytes]:
             yield from _blocks(file)
 
 
-def _blocks(file: BinaryIO | gzip.GzipFile | lzma.LZMAFile) -> Iterator[bytes]:
+def _blocks(file: BufferedIOBase) -> Iterator[bytes]:
     while block := file.read(BLOCK):
         yield block
 
 
-def _zstd_blocks(file: BinaryIO, path: Path) -> Iterator[bytes]:
+def _zstd_blocks(file: BufferedIOBase, path: Path) -> Iterator[bytes]:
     try:
         import zstandard
     except ImportError as error:

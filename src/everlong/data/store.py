@@ -10,7 +10,7 @@ import mmap
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO, Self, final
+from typing import Any, BinaryIO, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ class TokenStore:
         self.starts: NDArray[np.int64] = np.frombuffer(self._maps[1], START_TYPE)
 
     @classmethod
-    def build(cls, documents: Iterable[Document], tokenizer: Tokenizer, folder: str | PathLike[str]) -> Self:
+    def build(cls, documents: Iterable[Document], tokenizer: Tokenizer, folder: str | PathLike[str]) -> "TokenStore":
         """Write the documents' tokens to a new folder and open it. Empty documents are left out.
 
         The folder appears when it is complete; a build that fails or is killed leaves none.
@@ -77,7 +77,7 @@ class TokenStore:
         return cls.open(folder)
 
     @classmethod
-    def open(cls, folder: str | PathLike[str]) -> Self:
+    def open(cls, folder: str | PathLike[str]) -> "TokenStore":
         """Map a store that was built before. Sizes are checked here, contents by :meth:`verify`.
 
         Raises:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from everlong.data.sealed import read_sealed
 from everlong.errors import DamagedFile
 
 
+@runtime_checkable
 class Tokenizer(Protocol):
     """Text to tokens and back. Each token stands for a fixed string of bytes, and decoding undoes encoding exactly."""
 

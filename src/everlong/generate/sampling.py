@@ -23,7 +23,6 @@ RECENT = 1024
 COLDEST = 1e-3
 RESOLUTION = 2.0**52
 _MASK = (1 << 64) - 1
-_GOLDEN = 0x9E3779B97F4A7C15
 
 
 class Sampler(Config):
@@ -140,11 +139,16 @@ def draw(logits: Float[Tensor, "b v"], chance: Float[Tensor, "b"]) -> Int[Tensor
 
 
 def uniform(seed: int, index: int) -> float:
-    """Number `index` of a stream of numbers in [0, 1) that `seed` names: SplitMix64 (Steele et al., 2014)."""
-    return (_mix(_mix(seed & _MASK) + (index + 1) * _GOLDEN & _MASK) >> 11) * 2.0**-53
+    """Number `index` of a stream of numbers in [0, 1) that `seed` names.
+
+    Neighbouring seeds name unlike streams. Seeds are integers of any sign, modulo 2^64.
+    """
+    return (splitmix64(splitmix64(seed, 0), index) >> 11) * 2.0**-53
 
 
-def _mix(z: int) -> int:
+def splitmix64(state: int, index: int) -> int:
+    """Output `index` of the generator SplitMix64 (Steele et al., 2014) that begins in this state: a 64-bit number."""
+    z = state + (index + 1) * 0x9E3779B97F4A7C15 & _MASK
     z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & _MASK
     z = (z ^ z >> 27) * 0x94D049BB133111EB & _MASK
     return z ^ z >> 31

@@ -44,8 +44,11 @@ def attend_relative(
         dropout: share of attention weights dropped.
     """
     factor = scale(query.shape[-1])
-    to_keys, to_distances = (query + content_bias) * factor, (query + distance_bias) * factor
-    return _Relative.apply(to_keys, to_distances, key, value, distance, sight, dropout)  # pyright: ignore[reportReturnType]
+    # Under autocast projections are bfloat16 and biases are not: the products below want one type.
+    to_keys, to_distances = (((query + bias) * factor).to(query.dtype) for bias in (content_bias, distance_bias))
+    # Within a Function torch always reports that gradients are off, so whether to keep the weights is asked here.
+    keep = torch.is_grad_enabled()
+    return _Relative.apply(to_keys, to_distances, key, value, distance, sight, dropout, keep)  # pyright: ignore[reportReturnType]
 
 
 def attend_relative_few(
@@ -127,10 +130,10 @@ class _Relative(torch.autograd.Function):
         distance: Tensor,
         sight: Sight,
         dropout: float,
+        training: bool,
     ) -> Tensor:
         out = torch.empty_like(to_keys)
         kept: list[Tensor] = []
-        training = any(ctx.needs_input_grad)
         buffers = _Buffers(to_keys, fill=-torch.inf)
         for lanes in _lane_groups(to_keys):
             for block in sight.blocks:
@@ -183,15 +186,8 @@ class _Relative(torch.autograd.Function):
                 r = _spread(table[:, -keys:], rows)
                 d_to_distances[lanes, block.queries] = _lanes(torch.bmm(by_distance, r), heads)
                 d_table[:, -keys:] += _gather(torch.bmm(by_distance.transpose(1, 2), p), heads)
-        return (
-            d_to_keys,
-            d_to_distances,
-            d_key.transpose(1, 2),
-            d_value.transpose(1, 2),
-            d_table.transpose(0, 1),
-            None,
-            None,
-        )
+        d_key, d_value, d_distance = d_key.transpose(1, 2), d_value.transpose(1, 2), d_table.transpose(0, 1)
+        return d_to_keys, d_to_distances, d_key, d_value, d_distance, None, None, None
 
 
 def _weights(
@@ -216,7 +212,7 @@ def _lane_groups(x: Tensor) -> list[slice]:
     return [slice(at, at + size) for at in range(0, x.shape[0], size)]
 
 
-def _rows(x: Float[Tensor, "b s h e"], lanes: slice, span: slice) -> Float[Tensor, "n s e"]:
+def _rows(x: Float[Tensor, "b s h e"], lanes: slice, span: slice) -> Float[Tensor, "n u e"]:
     """The heads of some lanes as the batch of a matrix product; a view when it is one lane."""
     return x[lanes, span].transpose(1, 2).flatten(0, 1)
 

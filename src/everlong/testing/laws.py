@@ -71,7 +71,7 @@ LAWS = (
 
 
 def broken_laws(
-    model: nn.Module, *, vocab_size: int | None = None, length: int = 40, seed: int = 0
+    model: nn.Module, *, vocab_size: int | None = None, length: int = 32, seed: int = 0
 ) -> dict[str, ContractViolation]:
     """The laws that a model breaks, by name, each with what was found first.
 
@@ -92,7 +92,7 @@ def broken_laws(
     return broken
 
 
-def verify_contract(model: nn.Module, *, vocab_size: int | None = None, length: int = 40, seed: int = 0) -> None:
+def verify_contract(model: nn.Module, *, vocab_size: int | None = None, length: int = 32, seed: int = 0) -> None:
     """Hear a model on all ten laws; a model that returns from here can be trained, saved, forked and served.
 
     >>> verify_contract(everlong.create_model("gru", vocab_size=11, d_model=8))

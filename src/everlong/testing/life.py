@@ -38,7 +38,7 @@ def law_9_alive(subject: Subject) -> None:
     first, memory = subject(tokens)
     second, _ = subject(tokens)
     if not torch.equal(first, second):
-        gap = float((first - second).abs().max())
+        gap = float((first - second).detach().abs().max())
         raise ContractViolation(f"two calls with the same arguments differ by {gap:.1e}: the model is not a function")
     if not subject.has_gradients:
         return

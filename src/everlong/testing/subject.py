@@ -53,7 +53,7 @@ class Subject:
     mode: Mode = "evaluating"
 
     @classmethod
-    def of(cls, model: nn.Module, *, vocab_size: int | None = None, length: int = 40, seed: int = 0) -> Self:
+    def of(cls, model: nn.Module, *, vocab_size: int | None = None, length: int = 32, seed: int = 0) -> Self:
         """A subject made of a copy of `model`, which itself stays as it is.
 
         Raises:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 import torch.distributed as dist
@@ -108,6 +108,8 @@ def join_world(device: torch.device) -> Generator[World]:
     try:
         travel = device if dist.get_backend() == "nccl" else torch.device("cpu")
         yield World(dist.get_rank(), dist.get_world_size(), travel)
+        # A rank that leaves early closes connections on which others still wait.
+        dist.barrier()
     finally:
         if began:
             dist.destroy_process_group()
@@ -144,9 +146,17 @@ def shard(stream: nn.Module) -> nn.Module:
         dist.broadcast(tensor, 0)
     stacks = [m for m in stream.modules() if isinstance(m, nn.ModuleList)]
     for layer in (layer for stack in stacks for layer in stack if _is_block(layer)):
+        layer.register_forward_hook(_own)
         fully_shard(layer)
     fully_shard(stream)
     return stream
+
+
+def _own(layer: nn.Module, arguments: Any, output: Any) -> Any:
+    """Copies of a layer's results. A view written to in place would lose the hook that fetches the layer's weights."""
+    if isinstance(output, tuple):
+        return tuple(_own(layer, arguments, part) for part in cast("tuple[Any, ...]", output))
+    return output.clone() if isinstance(output, Tensor) else output
 
 
 def _is_block(layer: nn.Module) -> bool:

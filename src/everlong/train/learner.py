@@ -84,6 +84,13 @@ class Learner:
         self.scaler.update()
         return found
 
+    def release(self) -> None:
+        """Let go of the wrapper that joins the ranks; no update is possible any more.
+
+        A DDP wrapper that is freed after its process group waits for a thread that waits for Python's lock.
+        """
+        self.module = self.stream
+
     def _require_finite(self, found: Update, *, step: int) -> None:
         # Half precision's scaled gradients overflow now and then; the scaler leaves such a step out.
         norm_matters = not self.scaler.is_enabled()

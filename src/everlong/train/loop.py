@@ -56,6 +56,7 @@ def train(
         stack.enter_context(torch.random.fork_rng([model.device] if model.device.type == "cuda" else []))
         interrupt = stack.enter_context(interruptible())
         state = TrainingState(model, data, config, world)
+        stack.callback(state.learner.release)
         checkpoint = begin(state, out, data, tokenizer, resume=resume)
         trackers = [stack.enter_context(closing(t)) for t in open_trackers(out, config.track, world, step=state.step)]
         first, before, watch = state.step, state.seconds, Stopwatch(state.seconds)

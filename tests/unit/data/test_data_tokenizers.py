@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ any_text = st.text() | st.text(st.sampled_from(" \n\r\t'ab龍大江1_.\u2028\x1c
 
 def pieces_of(text: str, cuts: Sequence[int]) -> list[str]:
     places = [0, *sorted(cut % (len(text) + 1) for cut in cuts), len(text)]
-    return [text[begin:end] for begin, end in zip(places, places[1:], strict=False)]
+    return [text[begin:end] for begin, end in pairwise(places)]
 
 
 @any_tokenizer
@@ -141,7 +142,7 @@ def test_training_reads_no_further_than_its_limits(monkeypatch: pytest.MonkeyPat
 
 
 def test_training_refuses_what_cannot_work() -> None:
-    with pytest.raises(ConfigError, match="vocab_size=255 has no room for the 256 bytes. Choose 256 or more"):
+    with pytest.raises(ConfigError, match=r"vocab_size=255 has no room for the 256 bytes\. Choose 256 or more"):
         BPETokenizer.train(CORPUS, vocab_size=255)
     with pytest.raises(ConfigError, match="limit=0 leaves no text"):
         BPETokenizer.train(CORPUS, vocab_size=300, limit=0)
