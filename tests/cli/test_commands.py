@@ -184,6 +184,11 @@ def test_speakers_are_two_names(text: str) -> None:
         parse_speakers(text)
 
 
+def test_asking_for_help_does_not_wait_for_torch() -> None:
+    script = "import sys, everlong.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
 @pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error(trained: Path) -> None:
     command = [sys.executable, "-m", "everlong", "generate", str(trained), "--max-new-tokens", "20000"]

@@ -10,7 +10,7 @@ import pytest
 
 from everlong.cli.demo import free_folder, summary
 from everlong.demo.book import chapters, held_out_chapters, training_chapters
-from everlong.demo.charts import Series, doubling_axis, line_chart, linear_axis
+from everlong.demo.charts import Series, doubling_axis, line_chart, linear_axis, span_axis
 from everlong.demo.report import require_jinja, thinned, write_report
 from everlong.demo.settings import training
 from everlong.demo.show import Curve, Showing, show
@@ -125,10 +125,18 @@ def test_an_axis_covers_its_values_with_few_round_ticks(values: list[float]) -> 
     assert len({text for _, text in axis.ticks}) == len(axis.ticks)
 
 
+@pytest.mark.parametrize("high", [0.003, 0.99, 4.0, 4.2, 312.0])
+def test_a_span_ends_where_its_values_end(high: float) -> None:
+    axis = span_axis("", high)
+    assert (axis.low, axis.high) == (0, high)
+    assert axis.ticks[-1][0] <= high * (1 + 1e-6)
+    assert 4 <= len(axis.ticks) <= 7
+
+
 def test_a_long_curve_is_thinned_to_means() -> None:
     points = thinned([(float(n), float(n % 2)) for n in range(1000)])
     assert len(points) <= 120
-    assert all(abs(y - 0.5) < 0.1 for _, y in points)
+    assert all(abs(y - 0.5) < 0.1 for _, y in points[:-1])
     assert thinned([]) == []
 
 

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from everlong.cli.output import answer, bytes_text, say, write_text
-from everlong.cli.prompt import prompt_pieces
 
 INTERRUPTED = 130
 
@@ -31,6 +30,8 @@ def generate(
     as_json: Annotated[bool, typer.Option("--json", help="The text inside one JSON object.")] = False,
 ) -> None:
     """Write on from a prompt, from a saved memory, or from both, the text appearing as it comes."""
+    from everlong.cli.prompt import prompt_pieces
+
     pieces = prompt_pieces(prompt, prompt_file)
 
     import torch

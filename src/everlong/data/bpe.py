@@ -9,7 +9,6 @@ the pieces it arrived in.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from itertools import chain
 from os import PathLike
 from pathlib import Path
@@ -68,6 +67,7 @@ class BPETokenizer:
         vocabulary = {token: i for i, token in enumerate(self._tokens)}
         self._merger = _word_merger(models.BPE(vocab=vocabulary, merges=self._merges, cache_capacity=0))
         self._dtype = token_dtype(self.vocab_size)
+        self.digest: str = digest(self.fields)
         self._known: dict[str, bytes] = {}
         self._known_characters = 0
 
@@ -109,11 +109,6 @@ class BPETokenizer:
         """Everything that decides the tokens of a text, as JSON values."""
         merges = [list(merge) for merge in self._merges]
         return {"kind": self.name, "tokens": self._tokens, "merges": merges}
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of everything that decides the tokens of a text, in hexadecimal."""
-        return digest(self.fields)
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text.

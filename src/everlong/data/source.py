@@ -4,7 +4,7 @@ import gzip
 import lzma
 import zlib
 from collections.abc import Iterator
-from io import BufferedIOBase, BytesIO
+from io import BufferedIOBase, BufferedReader, BytesIO
 from pathlib import Path
 
 from everlong.errors import DataError
@@ -53,7 +53,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
         yield b"".join(begun)
 
 
-def _decompressed(file: BufferedIOBase, path: Path) -> Iterator[bytes]:
+def _decompressed(file: BufferedReader, path: Path) -> Iterator[bytes]:
     match path.suffix.lower():
         case ".gz":
             with gzip.open(file, "rb") as plain:
@@ -72,7 +72,7 @@ def _blocks(file: BufferedIOBase) -> Iterator[bytes]:
         yield block
 
 
-def _zstd_blocks(file: BufferedIOBase, path: Path) -> Iterator[bytes]:
+def _zstd_blocks(file: BufferedReader, path: Path) -> Iterator[bytes]:
     try:
         import zstandard
     except ImportError as error:

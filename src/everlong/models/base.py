@@ -179,8 +179,7 @@ class LanguageModel(nn.Module, ABC, Generic[M]):
                 f"tokens have {tokens.shape[0]} lanes, memory has {memory.lanes}. "
                 f"Choose lanes with memory.select(...), or start afresh with model.init_memory({tokens.shape[0]})."
             )
-        memory = self.adopt(memory)
-        self._check_slots(memory)
+        memory = self._fitting(memory)
         clock = tick(memory.position, time=tokens.shape[1], starts=starts, lengths=lengths)
         if clock.valid is not None:
             tokens = tokens.where(clock.valid, 0)
@@ -194,11 +193,13 @@ class LanguageModel(nn.Module, ABC, Generic[M]):
         step.memory.made_by(self)
         return step
 
-    def _check_slots(self, memory: Memory) -> None:
+    def _fitting(self, memory: M) -> M:
         mode = (self.training, self.dtype)
         if mode not in self._slots:
             self._slots[mode] = self.init_memory(1)
         fits = self._slots[mode]
+        if type(memory) is type(fits):
+            memory = self.adopt(memory)
         have = {name: (leaf.shape[1:], leaf.dtype) for name, leaf in memory.flatten().items()}
         need = {name: (leaf.shape[1:], leaf.dtype) for name, leaf in fits.flatten().items()}
         if type(memory) is not type(fits) or have != need:
@@ -206,6 +207,7 @@ class LanguageModel(nn.Module, ABC, Generic[M]):
                 f"this {self.architecture} needs a {_slots(fits)}, got a {_slots(memory)}. "
                 "Use a memory that a model of the same config and type made."
             )
+        return memory
 
 
 AnyLanguageModel = LanguageModel[Any]

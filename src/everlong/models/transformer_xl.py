@@ -223,7 +223,8 @@ class TransformerXL(LanguageModel[TransformerXLMemory]):
                 "this memory holds the keys and values of an evaluating model, training needs hidden states. "
                 "Read the text again after model.train(), or call model.eval() first."
             )
-        if self.training or width != self.config.d_model or memory.state.shape[1] != self.config.n_layers:
+        of_ours = memory.state.shape[1] == self.config.n_layers and memory.state.dtype == self.dtype
+        if self.training or width != self.config.d_model or not of_ours:
             return memory
         state = torch.stack([layer.remember(memory.state[:, n]) for n, layer in enumerate(self.layers)], dim=1)  # pyright: ignore[reportCallIssue]
         return TransformerXLMemory(position=memory.position, state=state)

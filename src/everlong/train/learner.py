@@ -33,6 +33,10 @@ class Update:
     """Of all gradients together, before clipping."""
     memory: Memory
 
+    def figures(self) -> dict[str, float]:
+        """What the metrics file keeps of it, besides the loss."""
+        return {"gradient_norm": self.gradient_norm, **{f"aux_{name}": value for name, value in self.aux.items()}}
+
 
 @final
 class Learner:

@@ -1,6 +1,5 @@
 """The training loop."""
 
-import math
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -16,7 +15,7 @@ from everlong.train.distribution import join_world
 from everlong.train.folder import claimed, describe_run, require_same_run
 from everlong.train.interrupt import interruptible
 from everlong.train.metrics import open_trackers
-from everlong.train.progress import Ending, Progress, Result, Stopwatch, seconds_left
+from everlong.train.progress import Ending, Meter, Progress, Result
 from everlong.train.state import TrainingState
 from everlong.train.validation import require_targets, valid_bits_per_byte
 
@@ -59,35 +58,31 @@ def train(
         stack.callback(state.learner.release)
         checkpoint = begin(state, out, data, tokenizer, resume=resume)
         trackers = [stack.enter_context(closing(t)) for t in open_trackers(out, config.track, world, step=state.step)]
-        first, before, watch = state.step, state.seconds, Stopwatch(state.seconds)
+        meter = Meter(config, data, step=state.step, seconds=state.seconds)
         loss: float | None = None
         ending = limit_reached(state)
         while ending is None:
-            rate, began = state.learning_rate, watch.seconds()
-            update = state.advance()
-            watch.mark(tokens=config.tokens_per_update, since=began)
-            state.seconds, stop = world.max(watch.seconds(), float(interrupt.requested))
-            loss, measured = update.loss, None
+            rate = state.learning_rate
+            with meter.timed():
+                update = state.advance()
+            state.seconds, stop = world.max(meter.seconds(), float(interrupt.requested))
+            measured = None
             if valid is not None and (due(state.step, config.eval_every) or limit_reached(state)):
                 measured = measure(state, valid, tokenizer)
             ending = limit_reached(state) or ("interrupted" if stop else None)
-            progress = Progress(
+            loss = update.loss
+            progress = meter.progress(
                 step=state.step,
-                steps=config.steps,
-                loss=loss,
-                bits_per_byte=loss / math.log(2) * data.n_tokens / data.n_bytes,
-                tokens_per_second=watch.tokens_per_second(),
-                memory_bytes=state.memory.nbytes * world.size,
                 seconds=state.seconds,
-                seconds_left=seconds_left(config, step=state.step, first=first, seconds=state.seconds, before=before),
+                loss=loss,
                 learning_rate=rate,
+                memory_bytes=state.memory.nbytes * world.size,
                 valid_bits_per_byte=measured,
             )
             # Written before the checkpoint, so that a run killed between the two misses no line when it goes on.
             for tracker in trackers:
-                tracker.write(progress.figures() | {"gradient_norm": update.gradient_norm} | update.aux)
-            is_best = measured is not None and state.best.step == state.step
-            if due(state.step, config.save_every) or is_best or ending:
+                tracker.write(progress.figures() | update.figures())
+            if due(state.step, config.save_every) or state.best.step == state.step or ending:
                 checkpoint = state.save(out)
                 progress = progress.with_saved(checkpoint)
             if world.is_main:

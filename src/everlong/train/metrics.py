@@ -1,6 +1,7 @@
 """A run's figures: one JSON object a line in ``metrics.jsonl``, and TensorBoard where asked for."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, final
@@ -58,7 +59,9 @@ class JsonLines:
             RunError: the disk is full.
         """
         with disk_errors(self.path):
-            self._file.write(json.dumps(figures).encode() + b"\n")
+            # JSON has no infinity; the norm of overflowed half-precision gradients is one.
+            known = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+            self._file.write(json.dumps(known).encode() + b"\n")
 
     def close(self) -> None:
         """Close the file."""

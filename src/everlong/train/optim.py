@@ -62,7 +62,8 @@ def put_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, te
     state: dict[str, dict[str, Tensor]] = {}
     for path, tensor in tensors.items():
         name, _, key = path.rpartition("/")
-        state.setdefault(name, {})[key] = tensor
+        # The optimiser keeps and changes what it is given, and a file's tensors all live in one buffer.
+        state.setdefault(name, {})[key] = tensor.clone()
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     groups = [{**group, "params": [names[id(p)] for p in group["params"]]} for group in optimizer.param_groups]
     set_optimizer_state_dict(

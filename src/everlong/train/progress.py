@@ -1,12 +1,16 @@
 """What a run tells while it goes on, and at its end."""
 
 import dataclasses
+import math
 import time
 from collections import deque
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, final
 
+from everlong.data import TokenStore
 from everlong.train.config import TrainConfig
 
 Ending = Literal["steps", "minutes", "patience", "interrupted"]
@@ -70,31 +74,56 @@ class Result:
 
 
 @final
-class Stopwatch:
-    """Seconds of a run over all its sessions, and the pace of its last updates."""
+class Meter:
+    """Time of a run over all its sessions, the pace of its last updates, and what follows from both."""
 
-    def __init__(self, before: float) -> None:
-        self._began = time.monotonic() - before
-        self._marks: deque[tuple[float, int]] = deque(maxlen=20)
+    def __init__(self, config: TrainConfig, data: TokenStore, *, step: int, seconds: float) -> None:
+        self._config, self._step, self._seconds = config, step, seconds
+        self._tokens_per_byte = data.n_tokens / data.n_bytes
+        self._began = time.monotonic() - seconds
+        self._updates: deque[float] = deque(maxlen=20)
 
     def seconds(self) -> float:
         """Time since the run began, interruptions not counted."""
         return time.monotonic() - self._began
 
-    def mark(self, *, tokens: int, since: float) -> None:
-        """Count an update of so many tokens that began at `since`."""
-        self._marks.append((self.seconds() - since, tokens))
+    @contextmanager
+    def timed(self) -> Generator[None]:
+        """Count what happens inside as an update."""
+        began = time.monotonic()
+        yield
+        self._updates.append(time.monotonic() - began)
 
-    def tokens_per_second(self) -> float:
-        """Speed of the last updates."""
-        return sum(tokens for _, tokens in self._marks) / max(1e-9, sum(seconds for seconds, _ in self._marks))
+    def seconds_left(self, *, step: int, seconds: float) -> float:
+        """Time to the end, at the pace since this session began."""
+        config = self._config
+        limits: list[float] = []
+        if config.steps:
+            limits.append((config.steps - step) * (seconds - self._seconds) / max(1, step - self._step))
+        if config.minutes:
+            limits.append(60 * config.minutes - seconds)
+        return max(0.0, min(limits))
 
-
-def seconds_left(config: TrainConfig, *, step: int, first: int, seconds: float, before: float) -> float:
-    """Time to the end at this session's pace, which began after `first` updates and `before` seconds."""
-    limits: list[float] = []
-    if config.steps:
-        limits.append((config.steps - step) * (seconds - before) / max(1, step - first))
-    if config.minutes:
-        limits.append(60 * config.minutes - seconds)
-    return max(0.0, min(limits))
+    def progress(
+        self,
+        *,
+        step: int,
+        seconds: float,
+        loss: float,
+        learning_rate: float,
+        memory_bytes: int,
+        valid_bits_per_byte: float | None,
+    ) -> Progress:
+        """Where the run stands after an update."""
+        return Progress(
+            step=step,
+            steps=self._config.steps,
+            loss=loss,
+            bits_per_byte=loss / math.log(2) * self._tokens_per_byte,
+            tokens_per_second=self._config.tokens_per_update * len(self._updates) / max(1e-9, sum(self._updates)),
+            memory_bytes=memory_bytes,
+            seconds=seconds,
+            seconds_left=self.seconds_left(step=step, seconds=seconds),
+            learning_rate=learning_rate,
+            valid_bits_per_byte=valid_bits_per_byte,
+        )

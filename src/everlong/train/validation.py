@@ -20,6 +20,8 @@ def valid_bits_per_byte(
     was_training = model.training
     model.eval()
     try:
+        # Lanes without a document would cost as much as lanes with one.
+        lanes = min(lanes, int((store.starts[:-1] < limit).sum()))
         memory = model.init_memory(lanes)
         nats, n_bytes = torch.zeros((), dtype=torch.float64), 0
         for part in document_chunks(store, lanes=lanes, chunk=chunk, limit=limit):

@@ -1,0 +1,86 @@
+"""Sizes that cannot be, said with the nearest that can; and what a config derives."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from everlong.errors import ConfigError
+from everlong.models.transformer import TransformerConfig
+from everlong.models.transformer_xl import TransformerXLConfig
+
+
+@pytest.mark.parametrize(
+    ("config", "fields", "message"),
+    [
+        (
+            TransformerConfig,
+            {"d_model": 100, "n_heads": 8},
+            r"d_model=100 does not divide into n_heads=8; the",
+        ),
+        (
+            TransformerConfig,
+            {"d_model": 12, "n_heads": 4},
+            r"rotation turns pairs .* a head is 3 wide; .*needs d_model=16",
+        ),
+        (
+            TransformerConfig,
+            {"context": 0},
+            r"TransformerConfig.context = 0 does not fit: .*greater than or equal to 1",
+        ),
+        (TransformerXLConfig, {"d_model": 100, "n_heads": 8}, r"d_model=100 does not divide into n_heads=8"),
+        (
+            TransformerXLConfig,
+            {"d_model": 9, "n_heads": 3},
+            r"d_model=9 must be even: half of a distance's",
+        ),
+        (
+            TransformerXLConfig,
+            {"same_length": True, "mem_len": 0},
+            r"same_length with mem_len=0 would see nothing; give mem_len=1 or more",
+        ),
+        (TransformerXLConfig, {"cutoffs": (9, 3)}, r"cutoffs \(9, 3\) must rise and lie between 0 and vocab_size=256"),
+        (
+            TransformerXLConfig,
+            {"cutoffs": (3, 256)},
+            r"cutoffs \(3, 256\) must rise and lie between 0 and vocab_size=256",
+        ),
+        (TransformerXLConfig, {"cutoffs": (0, 3)}, r"cutoffs \(0, 3\) must rise and lie between 0 and"),
+        (TransformerXLConfig, {"div_val": 2}, r"div_val=2 leaves no width to the last of 1 clusters"),
+        (
+            TransformerXLConfig,
+            {"div_val": 20, "cutoffs": (3, 9), "d_model": 8},
+            r"div_val=20 leaves no width to the last of 3 clusters",
+        ),
+        (
+            TransformerXLConfig,
+            {"norm": "Pre"},
+            r"TransformerXLConfig.norm = 'Pre' does not fit: Input should be 'post' or 'pre'",
+        ),
+    ],
+)
+def test_what_cannot_be(config: type[Any], fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config(**fields)
+
+
+def test_derived_sizes() -> None:
+    assert TransformerConfig(n_layers=3, context=9).reach == 24
+    assert TransformerXLConfig(n_layers=3, segment=4, mem_len=8).reach == 3 * 8 + 3
+    assert TransformerXLConfig(n_layers=3, segment=4, mem_len=8, same_length=True).reach == 3 * 7
+
+
+@given(
+    n_layers=st.integers(1, 5),
+    segment=st.integers(1, 9),
+    mem_len=st.integers(1, 20),
+    same_length=st.booleans(),
+    norm=st.sampled_from(["pre", "post"]),
+    cutoffs=st.sampled_from([(), (9,), (9, 30)]),
+)
+def test_any_config_survives_json(**fields: Any) -> None:
+    config = TransformerXLConfig(**fields)
+    assert TransformerXLConfig.model_validate_json(config.to_json()) == config
+    assert config.capacity >= 1
+    assert 0 <= config.reach <= config.n_layers * (config.mem_len + config.segment)

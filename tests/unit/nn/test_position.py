@@ -1,0 +1,61 @@
+"""Encodings of distance and index against their formulas."""
+
+import pytest
+import torch
+
+from everlong.nn.position import Rotary, Sinusoids
+from tests.reference.attention import rotate_one_by_one, sinusoid
+
+
+@pytest.mark.parametrize("clamp", [0, 3])
+def test_sinusoids_descend_and_are_not_interleaved(clamp: int) -> None:
+    table = Sinusoids(width=6, clamp=clamp)
+    for count in (1, 5, 3, 9):
+        expected = [sinusoid(distance, width=6, clamp=clamp) for distance in range(count - 1, -1, -1)]
+        found = table(count, like=torch.empty(0, dtype=torch.float64))
+        torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_tables_follow_the_type_they_are_used_in(dtype: torch.dtype) -> None:
+    like = torch.empty(0, dtype=dtype)
+    sinusoids, rotary = Sinusoids(width=4, clamp=0), Rotary(width=4, base=10000.0)
+    sinusoids(9, like=torch.empty(0)), rotary.angles(9, like=torch.empty(0))
+    assert sinusoids(5, like=like).dtype == rotary.angles(5, like=like).dtype == dtype
+    assert len(sinusoids(5, like=like)) == len(rotary.angles(5, like=like)) == 5
+
+
+def test_far_distances_are_exact_in_float32() -> None:
+    """Tables are made in float64: in float32 the angle of distance 100,000 would be wrong in the third digit."""
+    found = Sinusoids(width=4, clamp=0)(100_001, like=torch.empty(0))[0]
+    torch.testing.assert_close(found, torch.tensor(sinusoid(100_000, width=4)), rtol=0, atol=1e-7)
+
+
+def test_rotation_is_its_twin() -> None:
+    rotary, x = Rotary(width=6, base=100.0), torch.randn(2, 5, 3, 6, dtype=torch.float64)
+    found = rotary(x, rotary.angles(5, like=x))
+    for index in range(5):
+        expected = rotate_one_by_one(x[1, index, 2], index=index, base=100.0)
+        torch.testing.assert_close(found[1, index, 2], expected, rtol=0, atol=1e-14)
+
+
+def test_rotated_scores_depend_on_differences_alone() -> None:
+    rotary = Rotary(width=8, base=10000.0)
+    query, key = torch.randn(2, 1, 1, 1, 8, dtype=torch.float64)
+    angles = rotary.angles(60, like=query)
+
+    def score(at: int, to: int) -> float:
+        return float((rotary(query, angles[at : at + 1]) * rotary(key, angles[to : to + 1])).sum())
+
+    assert score(7, 3) == pytest.approx(score(57, 53), abs=1e-12)
+    assert score(7, 3) != pytest.approx(score(7, 4), abs=1e-3)
+
+
+def test_tables_made_while_generating_serve_training() -> None:
+    weight = torch.randn(4, requires_grad=True)
+    sinusoids, rotary = Sinusoids(width=4, clamp=0), Rotary(width=4, base=10000.0)
+    with torch.inference_mode():
+        sinusoids(3, like=weight), rotary.angles(3, like=weight)
+    (sinusoids(3, like=weight) * weight).sum().backward()
+    rotary(weight.expand(1, 3, 1, 4), rotary.angles(3, like=weight)).sum().backward()
+    assert weight.grad is not None

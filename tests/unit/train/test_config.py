@@ -1,0 +1,60 @@
+import pytest
+
+from everlong.errors import ConfigError
+from everlong.train import TrainConfig
+from everlong.train.config import RESULT_NEUTRAL
+
+
+def test_a_run_needs_an_end() -> None:
+    with pytest.raises(ConfigError, match="would train for ever; give one of them"):
+        TrainConfig(steps=0)
+    assert TrainConfig(steps=0, minutes=1).minutes == 1
+
+
+def test_half_precision_and_sharding_exclude_each_other() -> None:
+    with pytest.raises(ConfigError, match="fsdp does not support; give precision='bfloat16'"):
+        TrainConfig(fsdp=True, precision="float16")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("lr", 0.0, "TrainConfig.lr = 0.0 does not fit: Input should be greater than 0"),
+        ("lr", float("nan"), "TrainConfig.lr = nan does not fit"),
+        ("memory_dropout", 1.5, "less than or equal to 1"),
+        ("precision", "float64", "'float32', 'bfloat16' or 'float16'"),
+        ("lane", 4, "no field 'lane'. Did you mean 'lanes'"),
+    ],
+)
+def test_an_impossible_setting_is_named(field: str, value: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig.parse({field: value})
+
+
+def test_neutral_fields_exist() -> None:
+    assert set(TrainConfig.model_fields) >= RESULT_NEUTRAL
+
+
+def test_the_rate_rises_on_a_line_then_falls_on_a_cosine() -> None:
+    config = TrainConfig(steps=100, warmup=4, lr=1.0, min_lr_ratio=0.2)
+    rates = [config.learning_rate(step=step, seconds=0.0) for step in range(101)]
+    assert rates[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert rates[50] == pytest.approx(0.6)
+    assert rates[100] == pytest.approx(0.2)
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+
+
+def test_without_warm_up_the_first_rate_is_the_highest() -> None:
+    assert TrainConfig(steps=10, warmup=0, lr=0.5).learning_rate(step=0, seconds=0.0) == 0.5
+
+
+def test_the_schedule_follows_the_limit_that_is_nearer() -> None:
+    config = TrainConfig(steps=100, minutes=1.0)
+    assert config.fraction_done(step=10, seconds=30.0) == 0.5
+    assert config.fraction_done(step=90, seconds=30.0) == 0.9
+    assert config.fraction_done(step=90, seconds=600.0) == 1.0
+
+
+def test_time_does_not_count_where_steps_are_the_limit() -> None:
+    config = TrainConfig(steps=100)
+    assert config.learning_rate(step=20, seconds=1e9) == config.learning_rate(step=20, seconds=0.0)

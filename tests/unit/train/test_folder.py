@@ -1,0 +1,78 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from everlong.errors import RunError
+from everlong.train.folder import claimed, describe_run, require_same_run, require_usable
+from tests.unit.train.conftest import Bench, settings, tiny
+
+
+def test_a_new_folder_is_made_and_kept_to_one_process(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "run"
+    with claimed(folder, resume=False):
+        with pytest.raises(RunError, match=f"{folder} is in use by process {os.getpid()}. Wait for it to end, or"):
+            with claimed(folder, resume=False):
+                pass
+        with pytest.raises(RunError, match="is in use by process"), claimed(folder, resume=True):
+            pass
+    with claimed(folder, resume=False):
+        pass
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(RunError, match="run is a file, a run needs a folder"), claimed(tmp_path / "run", resume=False):
+        pass
+
+
+def test_what_belongs_to_others_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(RunError, match=r"is not empty: it holds 'thesis.txt', .* Choose a new folder"):
+        with claimed(tmp_path, resume=False):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_run_is_not_begun_over(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / "step-00000000").mkdir(parents=True)
+    with pytest.raises(RunError, match=r"holds a run already\. Give --resume \(resume=True\)"):
+        require_usable(tmp_path, resume=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "config.json").write_text("{}")
+    require_usable(tmp_path, resume=False)
+    require_usable(tmp_path, resume=True)
+
+
+def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"nowhere holds no run to resume\. Leave out --resume"):
+        require_usable(tmp_path / "nowhere", resume=True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_place_that_may_not_be_written_to_is_said(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(RunError, match="Choose a place you may write to"), claimed(tmp_path / "run", resume=False):
+        pass
+
+
+def test_the_same_run_may_go_on_with_other_limits(bench: Bench) -> None:
+    describe_run(bench.folder, tiny(), settings(), bench.data, bench.tokenizer)
+    longer = settings(steps=99, minutes=3.0, save_every=7, eval_every=5, keep=9, recompute=True, patience=4)
+    require_same_run(bench.folder, tiny(), longer, bench.data)
+
+
+def test_what_decides_the_result_may_not_change(bench: Bench) -> None:
+    describe_run(bench.folder, tiny(), settings(), bench.data, bench.tokenizer)
+    with pytest.raises(RunError, match=r"training setting lr=0\.001, now it is 0\.5\. Resume with lr=0\.001, or begin"):
+        require_same_run(bench.folder, tiny(), settings(lr=0.5), bench.data)
+    with pytest.raises(RunError, match=r"model setting d_model=8, now it is 16\. Resume with d_model=8"):
+        require_same_run(bench.folder, tiny(d_model=16), settings(), bench.data)
+    with pytest.raises(RunError, match="architecture setting architecture=gru, now it is lstm"):
+        require_same_run(bench.folder, tiny("lstm"), settings(), bench.data)
+    with pytest.raises(RunError, match="data setting n_tokens="):
+        require_same_run(bench.folder, tiny(), settings(), bench.valid)
