@@ -13,7 +13,7 @@ from ..contestant import Contestant
 def transformer_xl(case: Case) -> Contestant:
     """Transformer-XL on the case's segments: the chunk in training and reading, one token in decoding, like the peers."""
     sizes = _attention_sizes(case)
-    return contest(create_model("transformer-xl", mem_len=case.mem_len, segment=case.segment, **sizes), case)
+    return contest(create_model("transformer-xl", norm="post", mem_len=case.mem_len, segment=case.segment, **sizes), case)
 
 
 def transformer(case: Case) -> Contestant:

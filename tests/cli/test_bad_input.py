@@ -243,6 +243,9 @@ def test_a_store_of_other_text(cli: CLI, book: Path, tmp_path: Path) -> None:
     assert cli(*train_words(book, tmp_path / "run")).code == 0
     words = ["train", "--resume", "--out", tmp_path / "run", "--data", tmp_path / "other.txt"]
     cli(*words).require_refusal("was built from other text")
+    for checkpoint in (tmp_path / "run" / "checkpoints").iterdir():
+        checkpoint.rename(tmp_path / checkpoint.name)
+    cli(*train_words(tmp_path / "other.txt", tmp_path / "run")).require_refusal("was built from other text")
 
 
 def test_an_out_that_is_a_file(cli: CLI, book: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from everlong.cli.output import bytes_text, duration_text
 from everlong.cli.paths import repeat_options
-from everlong.cli.progress import describe, line_reporter
+from everlong.cli.progress import brief, describe, line_reporter
 from everlong.train import Progress
 
 
@@ -29,6 +29,11 @@ def now(step: int, *, valid: float | None = None, saved: Path | None = None) -> 
 def test_a_line_has_everything() -> None:
     expected = "step 7/1,000 · loss 1.500 · 2.250 bits/byte · 12,346 tokens/s · memory 3.0 MiB · 1:01:40 left"
     assert describe(now(7)) == expected
+
+
+def test_a_bar_and_its_words_fit_a_narrow_terminal() -> None:
+    assert brief(now(7)) == "7/1,000 · loss 1.500 · 2.250 bits/byte · 12,346 tok/s · 3.0 MiB · 1:01:40 left"
+    assert len(brief(now(7))) < 80
 
 
 def test_a_log_has_a_line_now_and_then_and_for_every_milestone(capsys: pytest.CaptureFixture[str]) -> None:

@@ -102,7 +102,12 @@ def test_slots_that_a_document_never_filled_may_hold_anything(case: str) -> None
         torch.testing.assert_close(*later, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("case", CASES)
+ADAPTIVE = pytest.mark.xfail(
+    strict=True, reason="everlong.heads: adaptive vectors and losses are not float32 under autocast"
+)
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=ADAPTIVE) if "adaptive" in case else case for case in CASES])
 @pytest.mark.parametrize("training", [True, False])
 def test_mixed_precision_keeps_memory_and_losses_in_float32(case: str, training: bool) -> None:
     """Law 3 under the policy of mixed-precision training: activations are bfloat16, what is remembered is not."""
@@ -128,3 +133,9 @@ def test_activation_checkpointing_changes_no_gradient(case: str) -> None:
     found = [here.gradients([here.read(tokens, starts=starts, cuts=[7])[0]]) for here in (kept, again)]
     for name, gradient in found[0].items():
         torch.testing.assert_close(found[1][name], gradient, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("case", CASES)
+def test_laws_on_a_gpu(case: str) -> None:
+    verify_contract(copy.deepcopy(model(case)).cuda())

@@ -94,7 +94,7 @@ def test_the_vocabulary_must_be_known() -> None:
             "idle means idle",
             r"idle lanes of a call with .*: \d+ of \d+ numbers of 'ring' changed",
         ),
-        (mutants.UnusedParameter, "alive", "spare.weight gets no gradient: nothing depends on it"),
+        (mutants.UnusedParameter, "alive", "no gradient reaches spare.weight, spare.bias: nothing depends on it"),
         (mutants.Noisy, "alive", "two calls with the same arguments differ by .*: the model is not a function"),
         (
             mutants.FoursOnly,

@@ -51,7 +51,9 @@ def test_each_kind_of_damage_has_its_sentence(tmp_path: Path) -> None:
     with pytest.raises(DamagedFile, match="x is truncated or not a tensor file"):
         read_tensors(path)
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    with pytest.raises(DamagedFile, match=r"x is damaged: its contents do not match their checksum. Use another copy"):
+    with pytest.raises(
+        DamagedFile, match=r"x is damaged: its contents do not match their checksum. Use another copy of it"
+    ):
         read_tensors(path)
     save_file(TENSORS, path)
     with pytest.raises(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import final
 
 from everlong.data import BPETokenizer, ByteTokenizer, Document, Tokenizer, TokenStore, load_tokenizer, read_documents
+from everlong.data.bytelevel import TOKENIZER_FILE
 from everlong.data.sealed import read_sealed, write_sealed
 from everlong.errors import ConfigError, RunError
 
@@ -126,7 +127,9 @@ def open_stores(folder: Path) -> Corpus:
         DamagedFile: a file is missing or altered.
     """
     valid = TokenStore.open(folder / VALID) if (folder / VALID).exists() else None
-    return Corpus(tokenizer=load_tokenizer(folder / STORE), train=TokenStore.open(folder / STORE), valid=valid)
+    # A run has its tokenizer too; one that never began has it only beside the tokens.
+    home = folder if (folder / TOKENIZER_FILE).exists() else folder / STORE
+    return Corpus(tokenizer=load_tokenizer(home), train=TokenStore.open(folder / STORE), valid=valid)
 
 
 def held_out_begins(documents: Iterable[Document]) -> int | None:

@@ -29,16 +29,16 @@ def reporting() -> Generator[Report]:
     if not console.is_terminal:
         yield line_reporter(clock=time.monotonic)
         return
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+    from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    columns = (BarColumn(bar_width=None), TaskProgressColumn(), TextColumn("{task.description}"))
+    columns = (BarColumn(bar_width=None), TextColumn("{task.description}"))
     with Bar(*columns, console=console, transient=True, expand=True) as bar:
         task = bar.add_task("", total=1.0)
 
         def show(now: "Progress") -> None:
             whole = now.seconds + now.seconds_left
-            bar.update(task, completed=now.seconds / whole if whole else 1.0, description=describe(now))
+            bar.update(task, completed=now.seconds / whole if whole else 1.0, description=brief(now))
             if remark := milestone(now):
                 bar.console.print(remark, highlight=False)
 
@@ -65,6 +65,15 @@ def describe(now: "Progress") -> str:
     return (
         f"step {step} · loss {now.loss:.3f} · {now.bits_per_byte:.3f} bits/byte · {now.tokens_per_second:,.0f} "
         f"tokens/s · memory {bytes_text(now.memory_bytes)} · {duration_text(now.seconds_left)} left"
+    )
+
+
+def brief(now: "Progress") -> str:
+    """The same in fewer letters: beside a bar, in a terminal of 80 columns, the time left must still show."""
+    step = f"{now.step:,}/{now.steps:,}" if now.steps else f"{now.step:,}"
+    return (
+        f"{step} · loss {now.loss:.3f} · {now.bits_per_byte:.3f} bits/byte · {now.tokens_per_second:,.0f} tok/s "
+        f"· {bytes_text(now.memory_bytes)} · {duration_text(now.seconds_left)} left"
     )
 
 

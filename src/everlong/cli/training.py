@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from everlong.errors import EverlongError
 from everlong.models.base import AnyLanguageModel
 from everlong.train import Result, join_world, rank_device, train
 from everlong.train.distribution import World
+from everlong.train.loop import ignore
 
 INTERRUPTED = 130
 
@@ -42,7 +43,7 @@ def run_training(recipe: Recipe, source: Source, out: Path, *, resume: bool, thr
         model = recipe.build(vocab_size=corpus.tokenizer.vocab_size).to(rank_device())
         if world.is_main:
             say(_introduction(recipe, corpus, model))
-        with reporting() as report:
+        with reporting() if world.is_main else nullcontext(ignore) as report:
             result = train(
                 model,
                 corpus.train,
@@ -63,8 +64,9 @@ def run_training(recipe: Recipe, source: Source, out: Path, *, resume: bool, thr
 @contextmanager
 def _stores(recipe: Recipe, source: Source, out: Path, *, world: World, resume: bool) -> Generator[Corpus]:
     """The run's stores, built on rank 0 where need be; taken away again if no training comes of it."""
-    there = (out / STORE).exists()
-    if there and resume and source.data:
+    # Asked once for all ranks: a late one might see what rank 0 has built since.
+    there = world.on_main(lambda: "yes" if (out / STORE).exists() else "") == "yes"
+    if there and source.data:
         require_source(source, out)
     if not there and (source.data or not resume):
         recipe.check(vocab_size=parse_tokenizer(source.tokenizer) or 256)

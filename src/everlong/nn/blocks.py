@@ -17,5 +17,5 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Hidden) -> Hidden:
         """The mapped hidden states."""
-        x = F.dropout(F.relu(self.up(x)), self.dropout, self.training)
+        x = F.dropout(F.relu(self.up(x), inplace=True), self.dropout, self.training)
         return F.dropout(self.down(x), self.dropout, self.training)

@@ -82,6 +82,12 @@ class Subject:
         twin = self.twin()
         return replace(twin, model=twin.model.to(dtype))
 
+    def stirred(self, draw: int) -> Self:
+        """A copy of the model with more noise in its weights."""
+        twin = self.twin()
+        stir_weights(twin.model, seed=1000 * self.seed + draw)
+        return twin
+
     def twin(self) -> Self:
         """A copy that shares nothing with this model."""
         # Weights copied in inference mode take other kernels and round otherwise.

@@ -60,7 +60,8 @@ def put_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, te
     if not tensors:
         return
     state: dict[str, dict[str, Tensor]] = {}
-    for path, tensor in tensors.items():
+    # Ranks exchange the tensors one by one, in this order; a file's order differs from process to process.
+    for path, tensor in sorted(tensors.items()):
         name, _, key = path.rpartition("/")
         # The optimiser keeps and changes what it is given, and a file's tensors all live in one buffer.
         state.setdefault(name, {})[key] = tensor.clone()

@@ -14,7 +14,15 @@ SIZES: dict[str, dict[str, Any]] = {
     "gru": {"d_model": 8, "n_layers": 1, "dropout": 0.1},
     "lstm": {"d_model": 8, "n_layers": 1},
     "transformer": {"d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 16, "context": 8},
-    "transformer-xl": {"d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 16, "segment": 4, "mem_len": 8, "dropout": 0.1},
+    "transformer-xl": {
+        "d_model": 8,
+        "n_layers": 2,
+        "n_heads": 2,
+        "d_ff": 16,
+        "segment": 4,
+        "mem_len": 8,
+        "dropout": 0.1,
+    },
 }
 VARYING = ("seconds", "tokens_per_second")
 

@@ -52,5 +52,5 @@ def test_dropout_draws_nothing_and_the_mode_comes_back_after_an_error(bench: Ben
 def test_a_text_with_nothing_to_predict_is_refused(tmp_path: Path) -> None:
     store = TokenStore.build([Document("a", "x"), Document("b", "yz")], ByteTokenizer(), tmp_path / "store")
     require_targets(store, limit=3)
-    with pytest.raises(DataError, match="first 2 tokens of the validation text .* nothing to predict"):
+    with pytest.raises(DataError, match=r"first 2 tokens of the validation text .* nothing to predict"):
         require_targets(store, limit=2)
