@@ -2,8 +2,8 @@
 
     python -m benchmarks.quality --data english-novels --cpu-minutes 30 --seeds 0 1 2 --jobs 2
 
-Every run trains on one thread, so two runs at a time do not disturb each other's arithmetic. The budget becomes a number
-of updates before the run begins: the model's own speed, in processor time, over the first updates of a trial.
+Every run trains on one thread, so two runs at a time do not disturb each other's arithmetic. The budget becomes a
+number of updates before the run begins, by the model's own speed, in processor time, over the updates of a trial.
 """
 
 import argparse

@@ -11,9 +11,10 @@ from ..contestant import Contestant
 
 
 def transformer_xl(case: Case) -> Contestant:
-    """Transformer-XL on the case's segments: the chunk in training and reading, one token in decoding, like the peers."""
+    """Transformer-XL on the case's segments: the chunk where chunks are read, one token where tokens are decoded."""
     sizes = _attention_sizes(case)
-    return contest(create_model("transformer-xl", norm="post", mem_len=case.mem_len, segment=case.segment, **sizes), case)
+    model = create_model("transformer-xl", norm="post", mem_len=case.mem_len, segment=case.segment, **sizes)
+    return contest(model, case)
 
 
 def transformer(case: Case) -> Contestant:
