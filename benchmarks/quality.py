@@ -54,6 +54,8 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 SETTINGS: dict[str, Any] = {"lanes": 8, "chunk": 128, "warmup": 100, "clip": 0.25, "weight_decay": 0.01}
 RATES = {"transformer-xl": 3e-3, "transformer": 3e-3, "lstm": 3e-3, "gru": 3e-3}
+RESULT = "quality.json"
+"""A run that has this file is finished and is not made again."""
 TRIAL = 12
 """Updates from whose time the speed is taken; the first two warm up."""
 
@@ -125,6 +127,10 @@ def updates_in(model: Any, store: TokenStore, config: TrainConfig, *, cpu_minute
 
 def run(job: Job) -> dict[str, Any]:
     """Train, then evaluate the last weights on the held-out text."""
+    out = job.folder / job.data / f"{job.model}-{job.seed}"
+    if (out / RESULT).exists():
+        row: dict[str, Any] = json.loads((out / RESULT).read_text())
+        return row
     torch.set_num_threads(1)
     tokenizer = ByteTokenizer()
     data, held_out = stores(job.data, job.folder)
@@ -145,12 +151,11 @@ def run(job: Job) -> dict[str, Any]:
     )
     torch.manual_seed(job.seed)
     model = create_model(job.model, **fields)
-    out = job.folder / job.data / f"{job.model}-{job.seed}-{os.getpid()}-{time.monotonic_ns()}"
     began = time.process_time()
     train(model, data, None, config, out, tokenizer=tokenizer)
     spent = time.process_time() - began
     found = evaluate(load(out).model, held_out, tokenizer, lanes=8, chunk=config.chunk)
-    return {
+    row = {
         "data": job.data,
         "model": job.model,
         "seed": job.seed,
@@ -161,6 +166,8 @@ def run(job: Job) -> dict[str, Any]:
         "training_cpu_seconds": spent,
         **{key: value for key, value in found.to_dict().items() if key != "by_document"},
     }
+    (out / RESULT).write_text(json.dumps(row))
+    return row
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -192,7 +199,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="model fields, as JSON values")
     parser.add_argument("--train", nargs="*", default=[], metavar="KEY=VALUE", help="training fields, as JSON values")
-    parser.add_argument("--folder", type=Path, default=Path("runs/quality"))
+    parser.add_argument("--folder", type=Path, default=Path("runs/quality"), help="finished runs in it are kept")
     parser.add_argument("--name", default="")
     args = parser.parse_args()
     if not DATA.exists():
@@ -221,6 +228,7 @@ def main() -> None:
             rows.append(done.result())
             rows.sort(key=lambda row: (list(SIZES).index(row["model"]), row["seed"]))
             record = {"command": sys.argv[1:], "machine": describe(threads=1), "rows": rows}
+            result.parent.mkdir(exist_ok=True)
             result.write_text(json.dumps(record, indent=1) + "\n")
             print(table(rows), file=sys.stderr, flush=True)
 

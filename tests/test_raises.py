@@ -1,8 +1,9 @@
 """Every sentence that the package raises is matched by some test: untested messages are wrong messages.
 
-A raise is covered by a ``match=`` pattern, or by a test that looks for words ``in`` a message, that fits its wording
-with anything in the places of its braces. A pattern speaks for the raise it fits best: by the letters they share, then
-by living in the same room, then by how little it leaves out. One that fits several equally well speaks for none.
+A raise is covered by a ``match=`` pattern, or by words that a test looks for ``in`` a message or gives to
+`require_refusal` (tests/cli), that fit its wording with anything in the places of its braces. A pattern speaks for the
+raise it fits best: by the letters they share, then by living in the same room, then by how little it leaves out. One
+that fits several equally well speaks for none.
 """
 
 import ast
@@ -23,12 +24,13 @@ ANYTHING = "\0"
 ENOUGH = 6
 """Letters that a pattern and a sentence must share."""
 
-# Raises whose text is made elsewhere: where it is made, and which test reads it.
+# Raises whose text is made elsewhere, or which nobody sees: where it is made, and which test reads it.
 MADE_ELSEWHERE: dict[tuple[str, str], str] = {
     ("cli/settings.py", "_unknown(key, configs)"): "cli.settings._unknown; tests/cli/test_settings.py",
     ("cli/settings.py", "_unknown(name, configs)"): "cli.settings._unknown; tests/cli/test_settings.py",
     ("config.py", "self._explain(error)"): "Config._explain; tests/unit/test_config.py matches each of its sentences",
     ("data/lanes.py", "_too_short(store.n_tokens, lanes=lanes, chunk=chunk)"): "data.lanes._too_short; tests/unit/data",
+    ("data/source.py", "'the last frame has no end'"): "caught beside gzip's EOFError, as 'damaged or cut short'",
     ("testing/laws.py", "f'{place}: {found}. {self.remedy}'"): "a judge's sentence; tests/laws matches each of them",
     ("train/distribution.py", "text"): "the error of another rank, which raised it by its own name",
 }
@@ -63,10 +65,16 @@ def raises() -> Iterator[tuple[str, str, Raise | None]]:
             if ast.unparse(node.exc.func) in ("SystemExit", "typer.Exit"):
                 continue
             sentence = said(node.exc.args[0])
-            if sentence is not None and sum(map(str.isalpha, sentence)) < ENOUGH:
-                sentence = None
-            found = None if sentence is None else Raise(f"{name}:{node.lineno}", sentence)
-            yield name, ast.unparse(node.exc.args[0]), found
+            expression = ast.unparse(node.exc.args[0])
+            if sentence is None or len(letters(sentence)) < ENOUGH or (name, expression) in MADE_ELSEWHERE:
+                yield name, expression, None
+            else:
+                yield name, expression, Raise(f"{name}:{node.lineno}", sentence)
+
+
+def letters(sentence: str) -> str:
+    """A sentence without placeholders, spaces and punctuation."""
+    return "".join(filter(str.isalnum, sentence))
 
 
 @functools.cache
@@ -78,17 +86,20 @@ def sentences() -> tuple[Raise, ...]:
 def patterns() -> frozenset[tuple[str, str]]:
     """File and wording of every ``match=`` and every ``"…" in``, with `ANYTHING` for what a pattern leaves open.
 
-    Where a match is given by name, every string of that file may be meant.
+    Where a match is given by name, or through `require_refusal`, every string of that file may be meant.
     """
     found: set[tuple[str, str]] = set()
     for path in TESTS.rglob("test_*.py"):
         nodes = list(ast.walk(ast.parse(path.read_text())))
         calls = [node for node in nodes if isinstance(node, ast.Call)]
         regular = [said(word.value) for call in calls for word in call.keywords if word.arg == "match"]
+        strings = [said(node) or "" for node in nodes if isinstance(node, ast.expr)]
         if None in regular:
-            regular += [said(node) for node in nodes if isinstance(node, ast.expr)]
+            regular += strings
         compared = [node for node in nodes if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In)]
         words = [without_operators(text) for text in regular if text] + [said(node.left) or "" for node in compared]
+        if any(isinstance(call.func, ast.Attribute) and call.func.attr == "require_refusal" for call in calls):
+            words += strings
         found |= {(str(path.relative_to(TESTS)), text) for text in words if text}
     return frozenset(found)
 
@@ -140,10 +151,10 @@ def covered() -> frozenset[str]:
             if any(word in found.sentence for word in words):
                 shared = fit(pattern, found.sentence)
                 near = any(part.removesuffix(".py") in home for part in Path(found.place.split(":")[0]).parts)
-                scores[found] = (shared, near, shared - sum(map(str.isalnum, found.sentence)))
+                scores[found] = (shared, near, shared - len(letters(found.sentence)))
         best = max(scores.values(), default=(0, False, 0))
         winners = [found for found, score in scores.items() if score == best]
-        if best[0] >= ENOUGH and len({found.sentence for found in winners}) == 1:
+        if best[0] >= ENOUGH and len({letters(found.sentence) for found in winners}) == 1:
             spoken |= {found.place for found in winners}
     return frozenset(spoken)
 

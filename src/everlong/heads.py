@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from everlong.shapes import IGNORE, Hidden, Logits, Losses, Tokens
@@ -39,11 +39,7 @@ class LinearHead(TokenHead):
 
     def losses(self, hidden: Hidden, targets: Tokens) -> Losses:
         """Negative log-likelihood of the targets in nats, in token order; 0 where a target is `IGNORE`."""
-        logits = (
-            self.logits(hidden).flatten(0, 1).float()
-            if hidden.dtype != torch.float64
-            else self.logits(hidden).flatten(0, 1)
-        )
+        logits = _exact(self.logits(hidden).flatten(0, 1))
         return F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORE, reduction="none").view_as(targets)
 
 
@@ -79,7 +75,8 @@ class AdaptiveEmbedding(nn.Module):
             self.tables, self.projections, self.edges, self.edges[1:], strict=False
         ):
             inside = (tokens >= low) & (tokens < high)
-            out = out.masked_scatter(inside[..., None], F.linear(table(tokens[inside] - low), projection))
+            vectors = F.linear(table(tokens[inside] - low), projection)
+            out = out.masked_scatter(inside[..., None], vectors.to(out.dtype))
         return out * self.scale
 
 
@@ -117,7 +114,7 @@ class AdaptiveHead(TokenHead):
     def losses(self, hidden: Hidden, targets: Tokens) -> Losses:
         """Negative log-likelihood of the targets in nats, in token order; 0 where a target is `IGNORE`."""
         flat, wanted = hidden.flatten(0, 1), targets.flatten()
-        head = self._cluster(flat, 0).log_softmax(dim=-1)
+        head = _exact(self._cluster(flat, 0)).log_softmax(dim=-1)
         shortlist = self.edges[1]
         first = wanted.clamp(min=0)
         for tail in range(1, self.n_tails + 1):
@@ -127,7 +124,7 @@ class AdaptiveHead(TokenHead):
             rows = ((wanted >= self.edges[tail]) & (wanted < self.edges[tail + 1])).nonzero()[:, 0]
             if rows.numel() == 0:
                 continue
-            within = self._cluster(flat[rows], tail).log_softmax(dim=-1)
+            within = _exact(self._cluster(flat[rows], tail)).log_softmax(dim=-1)
             inner = -within.gather(1, (wanted[rows] - self.edges[tail])[:, None])[:, 0]
             total = total.index_add(0, rows, inner)
         return torch.where(wanted == IGNORE, 0.0, total).view_as(targets)
@@ -147,6 +144,6 @@ class AdaptiveHead(TokenHead):
         return self.tables[index].weight, self.biases[index]  # pyright: ignore[reportReturnType]
 
 
-def cross_entropy_bits(losses: Losses, targets: Int[Tensor, "b t"]) -> tuple[float, int]:
-    """Summed loss in bits and the number of targets it covers."""
-    return losses.double().sum().item() / 0.6931471805599453, int((targets != IGNORE).sum())
+def _exact(logits: Float[Tensor, "n v"]) -> Float[Tensor, "n v"]:
+    """Logits as float32 at least: a sum of many exponentials is wrong in half precision."""
+    return logits.float() if logits.dtype.itemsize < 4 else logits

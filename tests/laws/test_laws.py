@@ -102,12 +102,7 @@ def test_slots_that_a_document_never_filled_may_hold_anything(case: str) -> None
         torch.testing.assert_close(*later, rtol=0, atol=1e-12)
 
 
-ADAPTIVE = pytest.mark.xfail(
-    strict=True, reason="everlong.heads: adaptive vectors and losses are not float32 under autocast"
-)
-
-
-@pytest.mark.parametrize("case", [pytest.param(case, marks=ADAPTIVE) if "adaptive" in case else case for case in CASES])
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("training", [True, False])
 def test_mixed_precision_keeps_memory_and_losses_in_float32(case: str, training: bool) -> None:
     """Law 3 under the policy of mixed-precision training: activations are bfloat16, what is remembered is not."""

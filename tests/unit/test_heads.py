@@ -1,12 +1,10 @@
 """Next-token heads against their one-token twins."""
 
-import math
-
 import pytest
 import torch
 from torch import Tensor, nn
 
-from everlong.heads import AdaptiveEmbedding, AdaptiveHead, LinearHead, cross_entropy_bits
+from everlong.heads import AdaptiveEmbedding, AdaptiveHead, LinearHead
 from everlong.shapes import IGNORE
 from everlong.testing.subject import stir_weights
 from tests.reference.adaptive import embed_one, log_probability_one
@@ -134,11 +132,3 @@ def test_a_target_to_ignore_has_no_loss_and_no_gradient(kind: str) -> None:
     (gradient,) = torch.autograd.grad(losses.sum(), hidden)
     assert not gradient[0, 1].any()
     assert bool(gradient[0, 0].any() and gradient[0, 2].any())
-
-
-def test_bits_and_how_many() -> None:
-    losses, targets = torch.full((2, 3), math.log(2)), torch.tensor([[1, 2, IGNORE], [0, 0, 0]])
-    losses[0, 2] = 0
-    bits, count = cross_entropy_bits(losses, targets)
-    assert bits == pytest.approx(5.0, abs=1e-6)
-    assert count == 5

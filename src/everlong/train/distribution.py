@@ -7,10 +7,11 @@ it anew.
 
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, cast, final
+from typing import Any, ClassVar, cast, final
 
 import torch
 import torch.distributed as dist
@@ -31,6 +32,10 @@ class World:
     size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     """Where tensors must be to travel."""
+
+    travelled: ClassVar[deque[Tensor]] = deque(maxlen=32)
+    """The last tensors sent. A thread of gloo that lets go of one that Python has freed waits for Python's lock: for
+    ever where the process group is being joined with the lock held, and fatally where the process is ending."""
 
     @property
     def is_main(self) -> bool:
@@ -84,6 +89,7 @@ class World:
         if self.size == 1:
             return list(values)
         tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
+        self.travelled.append(tensor)
         dist.all_reduce(tensor, operation)
         return tensor.tolist()
 
@@ -93,6 +99,7 @@ class World:
         dist.broadcast(length, 0)
         data = data.to(self.device) if self.is_main else torch.empty(int(length), dtype=torch.uint8, device=self.device)
         dist.broadcast(data, 0)
+        self.travelled.extend((length, data))
         return bytes(data.cpu().numpy()).decode()
 
 

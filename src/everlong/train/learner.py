@@ -89,10 +89,7 @@ class Learner:
         return found
 
     def release(self) -> None:
-        """Let go of the wrapper that joins the ranks; no update is possible any more.
-
-        A DDP wrapper that is freed after its process group waits for a thread that waits for Python's lock.
-        """
+        """Let go of the wrapper that joins the ranks, so that nothing holds their process group when it is ended."""
         self.module = self.stream
 
     def _require_finite(self, found: Update, *, step: int) -> None:
