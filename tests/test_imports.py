@@ -15,6 +15,7 @@ ROOT = Path(everlong.__file__).parent
 # From the ground up. A room may import every room before it, and itself.
 ROOMS = [
     "errors",
+    "wording",
     "shapes",
     "storage",
     "memory",

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from everlong.cli.output import bytes_text, duration_text
 from everlong.cli.paths import repeat_options
 from everlong.cli.progress import brief, describe, line_reporter
 from everlong.train import Progress
+from everlong.wording import bytes_text, duration_text
 
 
 def now(step: int, *, valid: float | None = None, saved: Path | None = None) -> Progress:

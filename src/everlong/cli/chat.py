@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, final
 
 import typer
 
-from everlong.cli.output import bytes_text, say, write_text
+from everlong.cli.output import say, write_text
 from everlong.errors import ConfigError, DataError, EverlongError
+from everlong.wording import bytes_text
 
 if TYPE_CHECKING:
     from everlong.generate import Sampler

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everlong.cli.output import answer, bytes_text, duration_text, say
+from everlong.cli.output import answer, say
 from everlong.cli.progress import reporting
 from everlong.errors import RunError
+from everlong.wording import bytes_text, duration_text
 
 if TYPE_CHECKING:
     from everlong.demo.show import Showing

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from everlong.cli.output import answer, bytes_text, say, write_text
+from everlong.cli.output import answer, say, write_text
+from everlong.wording import bytes_text
 
 INTERRUPTED = 130
 

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from everlong.cli.output import answer, bytes_text
+from everlong.cli.output import answer
+from everlong.wording import bytes_text
 
 
 def models(

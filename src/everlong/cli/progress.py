@@ -5,7 +5,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from everlong.cli.output import bytes_text, duration_text, say
+from everlong.cli.output import say
+from everlong.wording import bytes_text, duration_text
 
 if TYPE_CHECKING:
     from everlong.train import Progress

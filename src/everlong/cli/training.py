@@ -18,7 +18,7 @@ from everlong.cli.corpus import (
     remove_stores,
     require_source,
 )
-from everlong.cli.output import answer, bytes_text, duration_text, say
+from everlong.cli.output import answer, say
 from everlong.cli.progress import reporting
 from everlong.cli.recipe import Recipe
 from everlong.data import LaneReader
@@ -27,6 +27,7 @@ from everlong.models.base import AnyLanguageModel
 from everlong.train import Result, join_world, rank_device, train
 from everlong.train.distribution import World
 from everlong.train.loop import ignore
+from everlong.wording import bytes_text, duration_text
 
 INTERRUPTED = 130
 

@@ -197,12 +197,12 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     whole = path.read_bytes()
     for damaged, wording in [
-        (whole[:-50], r"tokenizer\.json is not JSON"),
+        (whole[:-50], r"tokenizer\.json is not JSON \(.*\)\. Use another copy of it"),
         (b"\xff" + whole, r"tokenizer\.json is not JSON"),
         (whole.replace(b'"t"', b'"u"', 1), "contents do not match their checksum.*another copy"),
         (whole.replace(b'"format": 1', b'"format": 2'), "has format 2; this version reads format 1"),
-        (b'{"kind": "byte"}', "has no format and seal"),
-        (b"[]", "has no format and seal"),
+        (b'{"kind": "byte"}', "has no format and seal: it is damaged, or not"),
+        (b"[]", "has no format and seal: it is damaged, or not"),
         (b"[" * 100_000, "is not JSON"),
     ]:
         path.write_bytes(damaged)
