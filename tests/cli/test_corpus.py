@@ -12,7 +12,7 @@ from everlong.cli.corpus import (
     parse_tokenizer,
     text_between,
 )
-from everlong.data import Document, TokenStore
+from everlong.data import ByteTokenizer, Document, TokenStore
 from everlong.errors import ConfigError, RunError
 
 
@@ -91,3 +91,10 @@ def test_tokenizers_are_bytes_or_pairs(name: str) -> None:
         parse_tokenizer(name)
     assert parse_tokenizer("byte") is None
     assert parse_tokenizer("bpe:8000") == 8000
+
+
+def test_a_run_made_elsewhere_has_its_tokenizer_beside_its_stores(tmp_path: Path) -> None:
+    TokenStore.build(documents("a run of python's own"), ByteTokenizer(), tmp_path / "store")
+    ByteTokenizer().save(tmp_path)
+    corpus = open_stores(tmp_path)
+    assert (corpus.tokenizer.name, corpus.valid) == ("byte", None)

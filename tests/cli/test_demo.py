@@ -3,10 +3,12 @@
 import dataclasses
 import importlib.util
 import re
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+import torch
 
 from everlong.cli.demo import free_folder, summary
 from everlong.demo.book import chapters, held_out_chapters, training_chapters
@@ -15,8 +17,10 @@ from everlong.demo.report import require_jinja, thinned, write_report
 from everlong.demo.settings import training
 from everlong.demo.show import Curve, Showing, show
 from everlong.demo.story import Story, write_in_new_process
+from everlong.demo.threads import fastest, fastest_threads
 from everlong.errors import ConfigError, RunError
 from everlong.evaluate import Bits, DocumentBits, Evaluation, PositionBits
+from everlong.models import create_model
 from everlong.train import Progress, Result
 
 TINY = {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ff": 16, "segment": 32, "mem_len": 32}
@@ -33,6 +37,7 @@ def found(tmp_path: Path) -> Showing:
     return Showing(
         folder=tmp_path,
         parameters=1234,
+        threads=2,
         train_bytes=1000,
         held_out_bytes=400,
         tokens_per_second=100.0,
@@ -155,6 +160,26 @@ def test_a_folder_of_ones_own_is_found_or_refused(tmp_path: Path, monkeypatch: p
     assert free_folder(None) == Path("demo-2")
     with pytest.raises(RunError, match="is in use: there is something in it"):
         free_folder(Path("demo"))
+
+
+def test_the_fastest_number_of_threads_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("everlong.demo.threads.TRY", 0.01)
+    chosen: list[int] = []
+    pace = {2: 0.004, 1: 0.001}
+    found = fastest(lambda: time.sleep(pace[chosen[-1]]), candidates=[2, 1], choose=chosen.append)
+    assert (found, chosen) == (1, [2, 1])
+    assert fastest(lambda: pytest.fail("nothing to compare"), candidates=[1], choose=chosen.append) == 1
+
+
+def test_trying_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("everlong.demo.threads.TRY", 0.01)
+    torch.set_num_threads(2)
+    model = create_model("gru", d_model=8, n_layers=1)
+    before = model.weights_digest()
+    assert fastest_threads(model, lanes=2, chunk=4) in (1, 2)
+    assert torch.get_num_threads() == 2
+    assert model.weights_digest() == before
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
 @pytest.mark.slow

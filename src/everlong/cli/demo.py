@@ -22,7 +22,7 @@ def demo(
         typer.Option(metavar="DIR", help="A new folder for everything; demo, demo-2 and so on unless given."),
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="Minutes of training; the rest takes half a minute.")] = 4.0,
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves it to PyTorch.", min=0)] = 0,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 tries what is fastest now.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Train a small model on a bundled book and show what its memory is good for.

@@ -81,19 +81,30 @@ class GRU(LanguageModel[GRUMemory]):
             if x.device.type == "cuda":
                 x, last = self.cells(x, h.transpose(0, 1).contiguous())
                 return x, (last.transpose(0, 1),)
+            if x.shape[1] == 1 and not self.training:
+                return self._run_one(x[:, 0], h)
             ends: list[Tensor] = []
             for n in range(self.config.n_layers):
                 x = F.dropout(x, self.config.dropout, self.training) if n > 0 else x
-                x = gru_layer(
-                    x,
-                    h[:, n],
-                    w_ih=getattr(self.cells, f"weight_ih_l{n}"),
-                    w_hh=getattr(self.cells, f"weight_hh_l{n}"),
-                    b_ih=getattr(self.cells, f"bias_ih_l{n}"),
-                    b_hh=getattr(self.cells, f"bias_hh_l{n}"),
-                )
+                x = gru_layer(x, h[:, n], *self._weights(n))
                 ends.append(x[:, -1])
         return x, (torch.stack(ends, dim=1),)
+
+    def _run_one(self, x: Float[Tensor, "b d"], h: Float[Tensor, "b l d"]) -> tuple[Hidden, State]:
+        after: list[Tensor] = []
+        for n in range(self.config.n_layers):
+            x = torch.gru_cell(x, h[:, n], *self._weights(n))
+            after.append(x)
+        return x[:, None], (torch.stack(after, dim=1),)
+
+    def _weights(self, layer: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        cells, n = self.cells, layer
+        return (
+            getattr(cells, f"weight_ih_l{n}"),
+            getattr(cells, f"weight_hh_l{n}"),
+            getattr(cells, f"bias_ih_l{n}"),
+            getattr(cells, f"bias_hh_l{n}"),
+        )
 
 
 @torch.no_grad()

@@ -55,6 +55,8 @@ class Learner:
     ) -> Update:
         """Step once along the gradient of the mean loss of all windows of all ranks.
 
+        The chunks are on the CPU, where their targets are counted without waiting for a GPU.
+
         Raises:
             RunError: the loss or a gradient is not finite; the weights are as they were.
         """
@@ -67,7 +69,7 @@ class Learner:
         for n, window in enumerate(windows):
             memory = dropout(memory, new=self.model.init_memory)
             with last_of_update(self.module, last=n == len(windows) - 1):
-                summed, _, memory, others = self.module(window, memory)
+                summed, memory, others = self.module([chunk.to(self.model.device) for chunk in window], memory)
                 # Ranks' gradients are averaged, and a sum is wanted: `count` covers all ranks already.
                 loss = summed * (self.world.size / max(1.0, count))
                 loss = loss + sum(others.values(), start=torch.zeros_like(loss)) / chunks

@@ -39,7 +39,8 @@ def train(
     """Train a model on a corpus and keep the run in a folder, from which it can be resumed and loaded.
 
     Ctrl-C and SIGTERM end the run after the update in progress, saved. Under torchrun every rank calls this with the
-    same arguments and a model on its own device; rank 0 writes and reports.
+    same arguments and a model on its own device; rank 0 writes and reports. The model is left as the last update made
+    it; with `fsdp`, in parts, so load the run to use it.
 
     Raises:
         ConfigError: model, tokenizer and settings do not fit each other, or the machine.

@@ -64,8 +64,8 @@ class TrainingState:
         Raises:
             RunError: the loss or a gradient is not finite.
         """
-        config, device = self.config, self.model.device
-        windows = [[next(self.reader).to(device) for _ in range(config.window)] for _ in range(config.accumulate)]
+        config = self.config
+        windows = [[next(self.reader) for _ in range(config.window)] for _ in range(config.accumulate)]
         update = self.learner.update(
             windows, self.memory, dropout=self.dropout, rate=self.learning_rate, step=self.step
         )

@@ -28,10 +28,8 @@ class StreamLoss(nn.Module):
         self.model = model
         self.precision = DTYPES[precision]
 
-    def forward(
-        self, window: Sequence[Chunk], memory: Memory
-    ) -> tuple[Float[Tensor, ""], int, Memory, dict[str, Tensor]]:
-        """Summed loss in nats, number of targets, memory cut off from its past, and summed losses of the memory."""
+    def forward(self, window: Sequence[Chunk], memory: Memory) -> tuple[Float[Tensor, ""], Memory, dict[str, Tensor]]:
+        """Loss in nats summed over targets, the memory cut off from its past, and the memory's own losses, summed."""
         nats: list[Tensor] = []
         aux: dict[str, Tensor] = {}
         for chunk in window:
@@ -41,7 +39,7 @@ class StreamLoss(nn.Module):
                 )
             nats.append(losses.sum())
             aux = {name: aux[name] + loss if name in aux else loss for name, loss in others.items()}
-        return torch.stack(nats).sum(), count_targets(window), memory.detach(), aux
+        return torch.stack(nats).sum(), memory.detach(), aux
 
 
 def count_targets(window: Sequence[Chunk]) -> int:

@@ -25,7 +25,7 @@ def valid_bits_per_byte(
         memory = model.init_memory(lanes)
         nats, n_bytes = torch.zeros((), dtype=torch.float64), 0
         for part in document_chunks(store, lanes=lanes, chunk=chunk, limit=limit):
-            summed, _, memory, _ = stream((part.chunk.to(model.device),), memory)
+            summed, memory, _ = stream((part.chunk.to(model.device),), memory)
             nats += summed.double().cpu()
             n_bytes += int(lengths[part.chunk.targets[part.chunk.targets != IGNORE]].sum())
     finally:

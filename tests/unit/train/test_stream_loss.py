@@ -49,29 +49,29 @@ def test_a_window_of_chunks_is_one_long_chunk(architecture: str) -> None:
     model = tiny(architecture, dropout=0.0).double()
     stream, parts = StreamLoss(model, precision="float32"), chunks(3)
     memory = model.init_memory(2)
-    summed, count, _, _ = stream(parts, memory)
+    summed, _, _ = stream(parts, memory)
     summed.backward()
     found = gradients(model)
     model.zero_grad()
-    expected, same_count, _, _ = stream([whole(parts)], memory)
+    expected, _, _ = stream([whole(parts)], memory)
     expected.backward()
     torch.testing.assert_close(summed, expected, rtol=1e-12, atol=0)
     torch.testing.assert_close(found, gradients(model), rtol=1e-9, atol=1e-12)
-    assert count == same_count == count_targets(parts) == 24 - 3
+    assert count_targets(parts) == count_targets([whole(parts)]) == 24 - 3
 
 
 def test_gradients_stop_at_the_edge_of_a_window() -> None:
     model = tiny("lstm")
-    _, _, memory, _ = StreamLoss(model, precision="float32")(chunks(1), model.init_memory(2))
+    _, memory, _ = StreamLoss(model, precision="float32")(chunks(1), model.init_memory(2))
     assert not any(leaf.requires_grad for leaf in memory.flatten().values())
 
 
 def test_losses_of_the_memory_are_added_up() -> None:
     model = WithAux(GRUConfig(d_model=8, n_layers=1))
     stream, parts = StreamLoss(model, precision="float32"), chunks(2)
-    _, _, memory, first = stream(parts[:1], model.init_memory(2))
-    _, _, _, second = stream(parts[1:], memory)
-    _, _, _, both = stream(parts, model.init_memory(2))
+    _, memory, first = stream(parts[:1], model.init_memory(2))
+    _, _, second = stream(parts[1:], memory)
+    _, _, both = stream(parts, model.init_memory(2))
     torch.testing.assert_close(both["size"], first["size"] + second["size"])
 
 
@@ -80,7 +80,7 @@ def test_losses_of_the_memory_are_added_up() -> None:
 def test_low_precision_leaves_memory_and_loss_in_float32(architecture: str, precision: str) -> None:
     model = tiny(architecture)
     before = model.init_memory(2)
-    summed, _, memory, _ = StreamLoss(model, precision=precision)(chunks(2), before)
+    summed, memory, _ = StreamLoss(model, precision=precision)(chunks(2), before)
     summed.backward()
     assert summed.dtype == torch.float32
     for name, leaf in memory.flatten().items():
