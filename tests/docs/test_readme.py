@@ -62,3 +62,9 @@ def test_make_commands_of_the_readme_are_targets() -> None:
     named = re.findall(r"^make ([\w-]+)", "\n".join(blocks(READMES[0], "")), flags=re.M)
     assert named[:2] == ["demo", "test"]
     assert all(re.search(rf"^{name}:", makefile, flags=re.M) for name in named)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+def test_examples_run(path: Path, tmp_path: Path) -> None:
+    done = run([str(path)], tmp_path)
+    assert done.returncode == 0, done.stderr
