@@ -88,7 +88,7 @@ class TransformerXLConfig(ModelConfig):
 
 @memory_type
 class TransformerXLMemory(Memory):
-    """Of every layer, what its attention needs of the last `capacity` tokens."""
+    """Keys and values (in training: hidden states) of the last `mem_len` and `segment` tokens in every layer."""
 
     position: Int[Tensor, "b"]
     state: Float[Tensor, "b l s k"]
