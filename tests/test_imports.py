@@ -94,4 +94,4 @@ def test_modules_can_each_be_imported() -> None:
     for module in MODULES:
         if module.name != "__main__":
             name = ".".join(("everlong", *module.parts)).removesuffix(".__init__")
-            importlib.import_module(name)
+            assert importlib.import_module(name).__doc__, f"{name} does not say what it is for"
