@@ -4,12 +4,14 @@
 
 Every run trains on one thread, so two runs at a time do not disturb each other's arithmetic. The budget becomes a
 number of updates before the run begins, by the model's own speed, in processor time, over the updates of a trial.
+Runs that the result file has already, with the same settings, are kept: a long comparison can be made in pieces.
 """
 
 import argparse
 import json
 import lzma
 import os
+import shutil
 import statistics
 import sys
 import time
@@ -54,8 +56,6 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 SETTINGS: dict[str, Any] = {"lanes": 8, "chunk": 128, "warmup": 100, "clip": 0.25, "weight_decay": 0.01}
 RATES = {"transformer-xl": 3e-3, "transformer": 3e-3, "lstm": 3e-3, "gru": 3e-3}
-RESULT = "quality.json"
-"""A run that has this file is finished and is not made again."""
 TRIAL = 12
 """Updates from whose time the speed is taken; the first two warm up."""
 
@@ -71,6 +71,18 @@ class Job:
     folder: Path
     overrides: dict[str, Any]
     settings: dict[str, Any]
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What tells this run from others: a row that has it all is its result."""
+        return {
+            "data": self.data,
+            "model": self.model,
+            "seed": self.seed,
+            "cpu_minutes": self.cpu_minutes,
+            "config": {"vocab_size": 256, **SIZES[self.model], **self.overrides},
+            "asked_settings": {**SETTINGS, "lr": RATES[self.model], **self.settings},
+        }
 
 
 def documents(data: str, split: str) -> Iterator[Document]:
@@ -128,24 +140,13 @@ def updates_in(model: Any, store: TokenStore, config: TrainConfig, *, cpu_minute
 def run(job: Job) -> dict[str, Any]:
     """Train, then evaluate the last weights on the held-out text."""
     out = job.folder / job.data / f"{job.model}-{job.seed}"
-    if (out / RESULT).exists():
-        row: dict[str, Any] = json.loads((out / RESULT).read_text())
-        return row
+    shutil.rmtree(out, ignore_errors=True)
     torch.set_num_threads(1)
     tokenizer = ByteTokenizer()
     data, held_out = stores(job.data, job.folder)
-    fields = {"vocab_size": 256, **SIZES[job.model], **job.overrides}
-    config = TrainConfig(
-        **{
-            **SETTINGS,
-            "lr": RATES[job.model],
-            "seed": job.seed,
-            "eval_every": 0,
-            "save_every": 0,
-            "keep": 1,
-            **job.settings,
-        }
-    )
+    fields = job.asked["config"]
+    kept = {"seed": job.seed, "eval_every": 0, "save_every": 0, "keep": 1}
+    config = TrainConfig(**{**kept, **job.asked["asked_settings"]})
     config = config.replace(
         steps=updates_in(create_model(job.model, **fields), data, config, cpu_minutes=job.cpu_minutes)
     )
@@ -155,19 +156,14 @@ def run(job: Job) -> dict[str, Any]:
     train(model, data, None, config, out, tokenizer=tokenizer)
     spent = time.process_time() - began
     found = evaluate(load(out).model, held_out, tokenizer, lanes=8, chunk=config.chunk)
-    row = {
-        "data": job.data,
-        "model": job.model,
-        "seed": job.seed,
-        "config": fields,
+    return {
+        **job.asked,
         "settings": json.loads(config.to_json()),
         "parameters": sum(p.numel() for p in model.parameters()),
         "training_tokens": config.steps * config.lanes * config.chunk,
         "training_cpu_seconds": spent,
         **{key: value for key, value in found.to_dict().items() if key != "by_document"},
     }
-    (out / RESULT).write_text(json.dumps(row))
-    return row
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -190,7 +186,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Run every model with every seed, as many at a time as there are jobs, and keep what has finished."""
+    """Run every model with every seed that has no result yet, as many at a time as there are jobs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="english-novels", choices=("english-novels", "enwiki-long-2014"))
     parser.add_argument("--models", nargs="+", default=["transformer-xl", "transformer", "lstm"], choices=sorted(SIZES))
@@ -199,7 +195,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="model fields, as JSON values")
     parser.add_argument("--train", nargs="*", default=[], metavar="KEY=VALUE", help="training fields, as JSON values")
-    parser.add_argument("--folder", type=Path, default=Path("runs/quality"), help="finished runs in it are kept")
+    parser.add_argument("--folder", type=Path, default=Path("runs/quality"))
     parser.add_argument("--name", default="")
     args = parser.parse_args()
     if not DATA.exists():
@@ -222,7 +218,9 @@ def main() -> None:
         for model in args.models
     ]
     result = RESULTS / f"{args.name or f'quality-{args.data}'}.json"
-    rows: list[dict[str, Any]] = []
+    earlier = json.loads(result.read_text())["rows"] if result.exists() else []
+    rows = [row for row in earlier if any(job.asked.items() <= row.items() for job in jobs)]
+    jobs = [job for job in jobs if not any(job.asked.items() <= row.items() for row in rows)]
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         for done in as_completed([pool.submit(run, job) for job in jobs]):
             rows.append(done.result())
