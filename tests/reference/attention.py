@@ -79,3 +79,10 @@ def relative_shift_one_by_one(by_distance: Tensor, *, memory: int) -> Tensor:
         for k in range(memory + t + 1):
             out[t, k] = by_distance[t, keys - 1 - (memory + t - k)]
     return out
+
+
+def masked_attention(query: Tensor, key: Tensor, value: Tensor, *, visible: Tensor) -> Tensor:
+    """One softmax over all keys that ``visible[b, t, h, s]`` shows; inputs are ``[b, t, h, e]``, all pairs are scored."""
+    scores = torch.einsum("bthe,bshe->bths", query, key) / math.sqrt(query.shape[-1])
+    weights = scores.masked_fill(~visible, -math.inf).softmax(dim=-1)
+    return torch.einsum("bths,bshe->bthe", weights, value)

@@ -23,9 +23,9 @@ from everlong.memory import Memory, memory_type
 from everlong.models.base import Advance, LanguageModel, ModelConfig, run_layer
 from everlong.models.registry import register
 from everlong.nn.attention import attend
-from everlong.nn.blocks import FeedForward
+from everlong.nn.blocks import FeedForward, init_normal
 from everlong.nn.position import Rotary
-from everlong.nn.window import Join, Rings, Sight, forget_others, look_back
+from everlong.nn.window import Join, Rings, Sight, forget_others, look_back, query_block
 from everlong.shapes import Hidden, Tokens
 
 
@@ -103,7 +103,7 @@ class Transformer(LanguageModel[TransformerMemory]):
         self.layers = nn.ModuleList(TransformerLayer(config, self.rotary) for _ in range(config.n_layers))
         self.norm = nn.LayerNorm(config.d_model)
         self.head = LinearHead(self.embedding, tied=True)
-        self.apply(_init_normal)
+        self.apply(init_normal)
 
     @property
     def config(self) -> TransformerConfig:
@@ -121,7 +121,8 @@ class Transformer(LanguageModel[TransformerMemory]):
     def advance(self, tokens: Tokens, memory: TransformerMemory, clock: Clock) -> Advance[TransformerMemory]:
         """Read a chunk: hidden states, and the window moved on."""
         capacity = self.config.context
-        sight = look_back(clock, torch.full_like(clock.position, capacity - 1), capacity=capacity)
+        reach = torch.full_like(clock.position, capacity - 1)
+        sight = look_back(clock, reach, capacity=capacity, block=query_block(capacity))
         state = forget_others(memory.state, clock=clock)
         angles = self.rotary.angles(capacity - sight.oldest + clock.time, like=state)
         x = F.dropout(self.embedding(tokens), self.config.dropout, self.training)
@@ -133,10 +134,3 @@ class Transformer(LanguageModel[TransformerMemory]):
         hidden = F.dropout(self.norm(x), self.config.dropout, self.training)
         after = TransformerMemory(position=clock.following, state=rings.after())
         return Advance(hidden=hidden, memory=after, aux={})
-
-
-def _init_normal(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=0.02)
-    if isinstance(module, nn.Linear) and module.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]
-        nn.init.zeros_(module.bias)

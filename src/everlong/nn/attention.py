@@ -2,17 +2,29 @@
 
     o_t = sum_k softmax_k( q_t . k_k / sqrt(e) ) v_k          k over the entries of the line that t sees
 
-`Sight` (everlong.nn.window) says who sees what; `tests/reference` holds the plain quadratic twin of everything here.
+`Sight` (everlong.nn.window) says who sees what, as blocks of queries with their stretches of keys. Every block goes
+through the fused kernel, which leaves the logarithm of its softmax's denominator behind: that joins blocks that share a
+softmax, and lets the backward pass of each block be the kernel's own, given the joint output and denominator:
+
+    l = log sum_i exp(l_i)        o = sum_i exp(l_i - l) o_i        weight of a key = exp(score - l), whatever its block
+
+The keys' gradients are added up in place, where slices in autograd's hands would each become as long as the line.
+`tests/reference` holds the plain quadratic twin of everything here.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from everlong.nn.window import Block, Sight
+
+_fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_fused_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
 def attend(
@@ -32,30 +44,129 @@ def attend(
         sight: who sees what.
         dropout: share of attention weights dropped.
     """
-    out: list[Tensor] = []
-    for block in sight.blocks:
-        seen = block.keys
-        part = F.scaled_dot_product_attention(
-            query[:, block.queries].transpose(1, 2),
-            key[:, seen].transpose(1, 2),
-            value[:, seen].transpose(1, 2),
-            attn_mask=block_mask(block, device=query.device),
-            dropout_p=dropout,
-        )
-        out.append(part.transpose(1, 2))
-    return out[0] if len(out) == 1 else torch.cat(out, dim=1)
-
-
-def block_mask(block: Block, *, device: torch.device) -> Bool[Tensor, "#b 1 t s"] | None:
-    """Which keys each query of a block sees, for all heads; ``None`` when a single query sees them all."""
-    if block.visible is not None:
-        return block.visible[:, None]
-    queries, keys = block.queries.stop - block.queries.start, block.keys.stop - block.keys.start
-    if queries == 1:
-        return None
-    return torch.ones(1, 1, queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
+    if query.device.type == "cpu" and dropout == 0.0:
+        return _Attend.apply(query, key, value, sight)  # pyright: ignore[reportReturnType]
+    return attend_openly(query, key, value, sight=sight, dropout=dropout)
 
 
 def scale(width: int) -> float:
     """The factor ``1 / sqrt(e)`` of scaled dot-product attention."""
     return 1 / math.sqrt(width)
+
+
+class _Attend(torch.autograd.Function):
+    """The blocks one by one through the processor's fused kernel and its backward."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, sight: Sight) -> Tensor:
+        biases = _Biases(query)
+        parts = _Parts(query, overlaps=sight.overlaps)
+        for block in sight.blocks:
+            q, k, v = _heads_first(block, query, key, value)
+            bias, empty = biases.get(block)
+            part, log_total = _fused(q, k, v, 0.0, False, attn_mask=bias)
+            parts.add(block, part.transpose(1, 2), log_total.transpose(1, 2), empty)
+        ctx.sight = sight
+        ctx.save_for_backward(query, key, value, parts.out, parts.log_total)
+        return parts.out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        query, key, value, out, log_total = ctx.saved_tensors
+        grad = grads[0] if grads[0].stride(-1) == 1 else grads[0].contiguous()
+        d_query, d_key, d_value = (torch.zeros(x.shape, dtype=x.dtype) for x in (query, key, value))
+        biases = _Biases(query)
+        for block in ctx.sight.blocks:
+            q, k, v = _heads_first(block, query, key, value)
+            g, o, total = (x[block.rows].transpose(1, 2) for x in (grad, out, log_total))
+            dq, dk, dv = _fused_backward(g, q, k, v, o, total, 0.0, False, attn_mask=biases.get(block)[0])
+            d_query[block.rows] += dq.transpose(1, 2)
+            d_key[block.columns] += dk.transpose(1, 2)
+            d_value[block.columns] += dv.transpose(1, 2)
+        return d_query, d_key, d_value, None
+
+
+class _Parts:
+    """Outputs and log-denominators of blocks, joined where blocks share queries."""
+
+    def __init__(self, query: Tensor, *, overlaps: bool) -> None:
+        kind = torch.promote_types(query.dtype, torch.float32)
+        self.overlaps = overlaps
+        self.out = torch.zeros(query.shape, dtype=query.dtype)
+        self.log_total = torch.full(query.shape[:3], -math.inf, dtype=kind)
+
+    def add(self, block: Block, part: Tensor, log_total: Tensor, empty: Tensor | None) -> None:
+        if not self.overlaps:
+            self.out[block.rows], self.log_total[block.rows] = part, log_total
+            return
+        if empty is not None:
+            # The kernel calls the denominator of an empty sum 1.
+            log_total = log_total.masked_fill(empty, -math.inf)
+        before = self.log_total[block.rows]
+        joint = torch.logaddexp(before, log_total)
+        old, new = ((x - joint).exp().nan_to_num(nan=0.0)[..., None] for x in (before, log_total))
+        self.out[block.rows] = self.out[block.rows] * old + part * new
+        self.log_total[block.rows] = joint
+
+
+class _Biases:
+    """What blocks add to their scores, and which queries see nothing there; made once for blocks that look alike."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.like = like
+        self.made: dict[tuple[int, ...], tuple[Tensor | None, Tensor | None]] = {}
+
+    def get(self, block: Block) -> tuple[Float[Tensor, "#b 1 t s"] | None, Bool[Tensor, "#b t 1"] | None]:
+        queries, keys = (len(range(span.stop)[span]) for span in (block.queries, block.keys))
+        name = (queries, keys) if block.visible is None else (id(block.visible),)
+        if name not in self.made:
+            self.made[name] = self._make(block, queries=queries, keys=keys)
+        return self.made[name]
+
+    def _make(self, block: Block, *, queries: int, keys: int) -> tuple[Tensor | None, Tensor | None]:
+        visible = block.visible
+        if visible is None:
+            if queries == 1:
+                return None, None
+            visible = torch.ones(1, queries, keys, dtype=torch.bool, device=self.like.device).tril(keys - queries)
+        elif visible.stride(0) == 0:
+            visible = visible[:1]
+        bias = torch.zeros(visible.shape, dtype=self.like.dtype, device=self.like.device)
+        empty = ~visible.any(dim=-1, keepdim=True)
+        return bias.masked_fill_(~visible, -math.inf)[:, None], empty if bool(empty.any()) else None
+
+
+def _heads_first(block: Block, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    q, k, v = query[block.rows], key[block.columns], value[block.columns]
+    return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+
+def attend_openly(
+    query: Float[Tensor, "b t h e"],
+    key: Float[Tensor, "b s h e"],
+    value: Float[Tensor, "b s h e"],
+    *,
+    sight: Sight,
+    dropout: float,
+) -> Float[Tensor, "b t h e"]:
+    """The same by matrix products and autograd: for other devices, and for dropped weights."""
+    kind = torch.promote_types(query.dtype, torch.float32)
+    biases = _Biases(query)
+    peak = torch.full(query.shape[:3], -math.inf, dtype=kind, device=query.device)
+    scored: list[tuple[Block, Tensor, Tensor]] = []
+    for block in sight.blocks:
+        q, k, v = _heads_first(block, query, key, value)
+        scores = (q * scale(q.shape[-1])) @ k.transpose(2, 3)
+        bias, _ = biases.get(block)
+        scores = (scores if bias is None else scores + bias).to(kind)
+        peak[block.rows] = torch.maximum(peak[block.rows], scores.detach().amax(dim=-1).transpose(1, 2))
+        scored.append((block, scores, v))
+    total = torch.zeros_like(peak)
+    out = torch.zeros(query.shape, dtype=kind, device=query.device)
+    for block, scores, v in scored:
+        weights = (scores - peak[block.rows].transpose(1, 2)[..., None]).exp()
+        total[block.rows] += weights.sum(dim=-1).transpose(1, 2)
+        kept = F.dropout(weights, dropout).to(v.dtype)
+        out[block.rows] += (kept @ v).transpose(1, 2)
+    return (out / total[..., None]).to(query.dtype)

@@ -13,7 +13,8 @@ token `t` sees. It must be a function of the token's position in its document al
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,6 +23,7 @@ from torch import Tensor
 from everlong.clock import Clock
 
 QUERY_BLOCK = 128
+"""Queries that are worth computing together: fewer waste time on calls, more on pairs that no one may see."""
 
 Join = Callable[[Float[Tensor, "b s k"], Float[Tensor, "b t k"]], Float[Tensor, "b u k"]]
 """Makes the line of one layer from its past and the chunk's entries."""
@@ -68,6 +70,19 @@ class Block:
     visible: Bool[Tensor, "b t s"] | None
     """Which keys each query sees; ``None`` when all up to itself."""
 
+    heads: slice | None = None
+    """The heads that look this way; ``None`` for all."""
+
+    @property
+    def rows(self) -> tuple[slice, slice, slice]:
+        """Where the block's queries stand in ``[b, t, h, ...]``."""
+        return slice(None), self.queries, self.heads or slice(None)
+
+    @property
+    def columns(self) -> tuple[slice, slice, slice]:
+        """Where the block's keys stand in ``[b, s, h, ...]``."""
+        return slice(None), self.keys, self.heads or slice(None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sight:
@@ -78,31 +93,93 @@ class Sight:
     """Index on the line of the oldest entry that anyone sees: older ones need not be projected."""
 
     blocks: tuple[Block, ...]
+    overlaps: bool = False
+    """Whether a query of a head may stand in several blocks: its softmax is over the keys of all of them."""
+
+    def moved(self, places: int) -> "Sight":
+        """The same plan for a line with so many more entries in front."""
+        blocks = (replace(block, keys=_moved(block.keys, places)) for block in self.blocks)
+        return replace(self, blocks=tuple(blocks))
 
 
-def look_back(clock: Clock, reach: Int[Tensor, "b t"], *, capacity: int, block: int = QUERY_BLOCK) -> Sight:
+def query_block(window: int) -> int:
+    """Queries of a plain band of this width that are worth computing together (docs/log.md has the measurements)."""
+    return 64 if window <= 512 else 256
+
+
+def look_back(
+    clock: Clock,
+    reach: Int[Tensor, "b t"],
+    *,
+    capacity: int,
+    block: int = QUERY_BLOCK,
+    dilation: int = 1,
+    heads: slice | None = None,
+) -> Sight:
     """Plan the attention of a chunk in which token `t` sees itself and `reach[b, t]` tokens before it.
 
     The reach is cut at the beginning of the document, so callers need not mind it. Cost follows what is visible: each
-    block of queries gets only its stretch of keys, and no mask when its queries see all of it.
+    block of queries gets only its stretch of keys, and no mask when its queries see all of it. Blocks that look alike
+    share one mask, and so do lanes.
+
+    Args:
+        clock: the chunk.
+        reach: how far back each token sees, in tokens.
+        capacity: slots of the ring before the chunk.
+        block: queries computed together.
+        dilation: of the tokens in reach, only those are seen whose distance is a multiple of this.
+        heads: the heads that look this way; ``None`` for all.
     """
-    time = clock.time
-    here = capacity + torch.arange(time, device=reach.device)
-    first = here - torch.minimum(reach, clock.position)
-    heads = list(range(0, time, block))
-    spans = [first[:, at : at + block].aminmax() for at in heads]
-    bounds = torch.stack([torch.stack(span) for span in spans]).tolist()
-    oldest = min(low for low, _ in bounds)
+    time, lanes = clock.time, reach.shape[0]
+    # The plan is made where Python can read it; only masks go to the device.
+    here = capacity + torch.arange(time)
+    first = here - torch.minimum(reach, clock.position).cpu() // dilation * dilation
+    if lanes > 1 and bool((first == first[:1]).all()):
+        first = first[:1]
     blocks: list[Block] = []
-    for at, (low, high) in zip(heads, bounds, strict=True):
-        queries = slice(at, min(at + block, time))
-        keys = slice(low - oldest, capacity + queries.stop - oldest)
-        visible = None
-        if high > low:
-            index = torch.arange(low, capacity + queries.stop, device=reach.device)
-            visible = (index >= first[:, queries, None]) & (index <= here[queries, None])
-        blocks.append(Block(queries=queries, keys=keys, visible=visible))
-    return Sight(capacity=capacity, oldest=oldest, blocks=tuple(blocks))
+    alike: dict[tuple[int, int], tuple[Tensor, Tensor | None]] = {}
+    for residue in range(min(dilation, time)):
+        for at in range(residue, time, block * dilation):
+            queries = slice(at, min(at + block * dilation, time), dilation)
+            ours, stops = first[:, queries], here[queries]
+            low, high = (int(bound) for bound in ours.aminmax())
+            keys = slice(low, int(stops[-1]) + 1, dilation)
+            size = (len(stops), len(range(keys.stop)[keys]))
+            known, visible = alike.get(size, (None, None))
+            if known is None or not torch.equal(known, ours - low):
+                visible = None
+                if high > low:
+                    index = torch.arange(keys.start, keys.stop, dilation)
+                    visible = (index >= ours[..., None]) & (index <= stops[:, None])
+                    visible = visible.to(reach.device).expand(lanes, -1, -1)
+                alike[size] = (ours - low, visible)
+            blocks.append(Block(queries=queries, keys=keys, visible=visible, heads=heads))
+    return _from_oldest(blocks, capacity=capacity, overlaps=False)
+
+
+def together(*sights: Sight) -> Sight:
+    """One plan out of several over the same line, for all of which there is one softmax.
+
+    Heads may be dealt out over the plans, or a query may find its keys in several of them; no key may be found twice.
+    """
+    blocks = [block for sight in sights for block in sight.moved(sight.oldest).blocks]
+    shared = any(_share_heads(a.blocks[0], b.blocks[0]) for a, b in combinations(sights, 2))
+    overlaps = shared or any(sight.overlaps for sight in sights)
+    return _from_oldest(blocks, capacity=sights[0].capacity, overlaps=overlaps)
+
+
+def _share_heads(a: Block, b: Block) -> bool:
+    return a.heads is None or b.heads is None or (a.heads.start < b.heads.stop and b.heads.start < a.heads.stop)
+
+
+def _from_oldest(blocks: list[Block], *, capacity: int, overlaps: bool) -> Sight:
+    oldest = min(block.keys.start for block in blocks)
+    sight = Sight(capacity=capacity, oldest=oldest, blocks=tuple(blocks), overlaps=overlaps)
+    return sight.moved(-oldest)
+
+
+def _moved(keys: slice, places: int) -> slice:
+    return slice(keys.start + places, keys.stop + places, keys.step)
 
 
 class Rings:

@@ -91,7 +91,7 @@ def test_nothing_older_than_what_is_seen_is_planned_for() -> None:
     clock = clock_of(before=[2, 1], time=3)
     sight = look_back(clock, torch.full((2, 3), 9), capacity=9)
     assert sight.oldest == 7
-    assert sight.blocks[0].keys == slice(0, 5)
+    assert sight.blocks[0].keys == slice(0, 5, 1)
 
 
 def test_a_block_whose_queries_see_all_needs_no_mask() -> None:
