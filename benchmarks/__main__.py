@@ -1,4 +1,7 @@
-"""`python -m benchmarks NAME`: measure, print a Markdown table, write benchmarks/results/NAME.json."""
+"""`python -m benchmarks NAME`: measure, print a Markdown table, write benchmarks/results/NAME.json.
+
+`length` draws docs/length.svg too.
+"""
 
 import argparse
 import os
@@ -7,21 +10,39 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import machine, report
-from .decoding import decode
-from .flatness import decode_flat
+from .decoding import decode, decode_memory
+from .flatness import decode_flat, decode_flat_memory
+from .forward import forward_longformer
 from .harness import BenchmarkError
-from .reading import read
+from .lengths import length
+from .peers import ROOT
+from .plot import cost_against_length
+from .reading import read, read_memory
+from .reversible import reversible
 from .settings import Settings
-from .training import train_rnn, train_xl
+from .training import train_compressive, train_longformer, train_reformer, train_rnn, train_sparse, train_xl
 
 BENCHMARKS: dict[str, tuple[Callable[[Settings], dict[str, Any]], int]] = {
     "train-xl": (train_xl, 15),
     "train-rnn": (train_rnn, 15),
+    "train-compressive": (train_compressive, 15),
+    "train-reformer": (train_reformer, 5),
+    "train-longformer": (train_longformer, 5),
+    "train-sparse": (train_sparse, 5),
+    "forward-longformer": (forward_longformer, 5),
     "decode": (decode, 16),
+    "decode-memory": (decode_memory, 16),
     "decode-flat": (decode_flat, 10),
+    "decode-flat-memory": (decode_flat_memory, 10),
     "read": (read, 16),
+    "read-memory": (read_memory, 16),
+    "length": (length, 3),
+    "reversible": (reversible, 2),
 }
 """What there is, and how many rounds make its figures steady."""
+
+PLOTS = {"length": cost_against_length}
+"""What is also drawn, into docs/NAME.svg."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +68,7 @@ def run(name: str, options: argparse.Namespace) -> None:
         without=options.without,
         optimizer=options.optimizer,
         tokens=2_000 if options.rehearse else options.tokens,
+        rehearse=options.rehearse,
     )
     here = machine.describe(threads=settings.threads)
     if warning := machine.busy():
@@ -58,6 +80,8 @@ def run(name: str, options: argparse.Namespace) -> None:
         return
     saved = report.save(options.name or name, {"benchmark": name, "machine": here, "rounds": settings.rounds} | result)
     print(f"saved as {saved}", file=sys.stderr)
+    if plot := PLOTS.get(name):
+        plot(result["rows"], ROOT / "docs" / f"{options.name or name}.svg")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -71,9 +95,11 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--only", type=_names, default=(), metavar="A,B", help="these contestants alone")
     line.add_argument("--without", type=_names, default=(), metavar="A,B", help="all contestants but these")
     line.add_argument("--optimizer", choices=["adamw", "sgd"], default="adamw", help="of the training benchmarks")
-    line.add_argument("--tokens", type=int, default=1_000_000, help="how far `read` and `decode-flat` go")
+    line.add_argument("--tokens", type=int, default=1_000_000, help="how far `read` and `decode-flat` go, each of them")
     line.add_argument("--name", help="name of the results file (default: the benchmark's)")
-    line.add_argument("--rehearse", action="store_true", help="one round on one thread, nothing saved: does it run?")
+    line.add_argument(
+        "--rehearse", action="store_true", help="toys, one round, one thread, nothing saved: does it run?"
+    )
     return line
 
 

@@ -1,28 +1,43 @@
-"""Right before fast: a model whose answer depends on where the stream was cut is not timed at all."""
+"""Right before fast: a model whose answer depends on where the stream was cut, or on padding, is not timed at all."""
 
 import math
 from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .case import Case
-from .contestant import Contestant
+from .contestant import Contestant, Encoder
 
 
 def worst_disagreement(build: Callable[[Case], Contestant], case: Case) -> float:
     """Largest disagreement of a model with itself, over a small and the measured size, training and evaluation."""
-    small = replace(case, d_model=32, n_layers=2, d_ff=min(case.d_ff, 64), mem_len=min(case.mem_len, 16), chunk=16)
     worst = 0.0
-    for sizes in (replace(small, lanes=2), replace(case, lanes=2)):
+    for sizes in (case.small(), case):
         torch.manual_seed(1)
-        contestant = build(sizes)
+        contestant = build(replace(sizes, lanes=2))
+        contestant.module.to(contestant.proof)
+        stir(contestant.module)
         for training in (False, True):
             contestant.module.train(training)
-            worst = max(worst, cut_disagreement(contestant), loss_disagreement(contestant))
+            worst = max(worst, *disagreements(contestant))
     return worst
+
+
+@torch.no_grad()
+def stir(module: nn.Module) -> None:
+    """Move every weight a little: a model whose output layer begins at zero would agree with anything."""
+    for parameter in module.parameters():
+        parameter.add_(0.02 * torch.randn_like(parameter))
+
+
+def disagreements(contestant: Contestant) -> tuple[float, float]:
+    """A stream must not feel where it is cut, an encoder must not feel padding; and losses must be what they claim."""
+    if isinstance(contestant, Encoder):
+        return padding_disagreement(contestant), hidden_loss_disagreement(contestant)
+    return cut_disagreement(contestant), loss_disagreement(contestant)
 
 
 @torch.no_grad()
@@ -47,7 +62,33 @@ def loss_disagreement(contestant: Contestant) -> float:
     _, memory = contestant.advance(tokens[:, :chunk], None)
     inputs, targets = tokens[:, chunk:-1], tokens[:, chunk + 1 :]
     logits, _ = contestant.advance(inputs, memory)
-    loss, _ = contestant.loss(inputs, targets, memory)
+    loss, _, _ = contestant.loss(inputs, targets, memory)
+    return _difference(F.cross_entropy(logits.flatten(0, 1), targets.flatten()), loss)
+
+
+@torch.no_grad()
+def padding_disagreement(encoder: Encoder) -> float:
+    """Two texts of different length in one batch, with two kinds of padding, against each text alone."""
+    assert encoder.padded is not None
+    chunk = encoder.case.chunk
+    lengths = [chunk, chunk // 2 + 3]
+    tokens, other = _tokens(encoder, chunk), _tokens(encoder, chunk).flip(1)
+    real = torch.arange(chunk) < torch.tensor(lengths)[:, None]
+    worst = 0.0
+    for padding in (torch.zeros_like(tokens), other):
+        together = encoder.padded(torch.where(real, tokens, padding), torch.tensor(lengths))
+        for lane, length in enumerate(lengths):
+            alone, _ = encoder.advance(tokens[lane : lane + 1, :length], None)
+            worst = max(worst, _difference(alone[0], together[lane, :length]))
+    return worst
+
+
+@torch.no_grad()
+def hidden_loss_disagreement(encoder: Encoder) -> float:
+    """The loss that the training step takes against cross-entropy of the logits at the hidden tokens."""
+    inputs, targets = encoder.example()
+    logits, _ = encoder.advance(inputs, None)
+    loss, _, _ = encoder.loss(inputs, targets, None)
     return _difference(F.cross_entropy(logits.flatten(0, 1), targets.flatten()), loss)
 
 

@@ -85,8 +85,8 @@ def prove_right(peers: Sequence[Peer], case: Case, *, threads: int) -> dict[str,
         worst = disagreements[peer.name] = worker.hello["disagreement"]
         if not worst <= TOLERANCE:
             raise BenchmarkError(
-                f"{peer.name} disagrees with itself by {worst:.1e} when the stream is cut elsewhere, and "
-                f"{TOLERANCE:.0e} is allowed: no figure is taken of a wrong model; run the laws to find the cause"
+                f"{peer.name} disagrees with itself by {worst:.1e} when the stream is cut elsewhere or text is padded, "
+                f"and {TOLERANCE:.0e} is allowed: no figure is taken of a wrong model; run the laws to find the cause"
             )
     return disagreements
 

@@ -2,24 +2,27 @@
 
 A multiplication and an addition count as two. Counted are the projections (query, key, value, output), the
 feed-forward, the query-key and weight-value products of *visible* pairs only, and the logits; a training step is three
-forward passes. Left out are the projection of the memory's states, the position terms, softmax, norms and whatever a
-program computes and masks away: a contestant that does more work than this earns nothing for it.
+forward passes. Left out are the projection of the memory's states, its compression, hashing and sorting, the position
+terms, softmax, norms and whatever a program computes and masks away or computes again: a contestant that does more work
+than this earns nothing for it.
 """
+
+from statistics import mean
 
 from .case import Case
 
 SGEMM_WIDTH = 2048
 
 
-def attention_step(case: Case, *, visible_keys: float) -> float:
+def attention_step(case: Case, *, visible_keys: float, projections: int = 4) -> float:
     """Operations of a training step of a Transformer whose queries see `visible_keys` keys on average.
 
-    `3 tokens (n_layers (8 d² + 4 d d_ff + 4 d visible_keys) + 2 d vocab_size)`
+    `3 tokens (n_layers (2 projections d² + 4 d d_ff + 4 d visible_keys) + 2 d vocab_size)`
     """
-    projections = 8 * case.d_model**2
+    maps = 2 * projections * case.d_model**2
     feed_forward = 4 * case.d_model * case.d_ff
     pairs = 4 * case.d_model * visible_keys
-    return training(case, case.n_layers * (projections + feed_forward + pairs))
+    return training(case, case.n_layers * (maps + feed_forward + pairs))
 
 
 def with_memory(case: Case) -> float:
@@ -35,6 +38,45 @@ def without_memory(case: Case) -> float:
 def sliding_window(case: Case) -> float:
     """Operations of a causal Transformer whose queries see the last `mem_len` tokens."""
     return attention_step(case, visible_keys=case.mem_len)
+
+
+def with_compressed_memory(case: Case) -> float:
+    """Operations of a Compressive Transformer: both memories and the segment so far."""
+    return attention_step(case, visible_keys=case.mem_len + case.cmem_len + causal_keys(case))
+
+
+def local_window(case: Case) -> float:
+    """Operations of a Transformer whose queries see `window` tokens and nothing else."""
+    return attention_step(case, visible_keys=case.window)
+
+
+def window_and_global(case: Case) -> float:
+    """Operations of a causal Longformer: the window and the tokens at the beginning."""
+    return attention_step(case, visible_keys=case.window + case.n_global)
+
+
+def window_and_symmetric_global(case: Case) -> float:
+    """Operations of a bidirectional Longformer: global tokens also see all, with keys and values of their own."""
+    return attention_step(case, visible_keys=case.window + 2 * case.n_global, projections=6)
+
+
+def hashed(case: Case) -> float:
+    """Operations of a Reformer: `bucket_size` keys in each round, queries and keys being one map."""
+    return attention_step(case, visible_keys=case.n_hashes * case.bucket_size, projections=3)
+
+
+def strided(case: Case) -> float:
+    """Operations of a strided Sparse Transformer: the last `stride` tokens, and every `stride`-th before them."""
+    return attention_step(
+        case, visible_keys=mean(min(i + 1, case.stride) + i // case.stride for i in range(case.chunk))
+    )
+
+
+def fixed(case: Case) -> float:
+    """Operations of a fixed Sparse Transformer: the block so far, and `summary` tokens of each block before it."""
+    return attention_step(
+        case, visible_keys=mean(i % case.stride + 1 + case.summary * (i // case.stride) for i in range(case.chunk))
+    )
 
 
 def lstm(case: Case) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`rounds` turns of every contestant are counted, on `threads` threads each."""
+    """`rounds` turns of every contestant are counted, on `threads` threads each; a rehearsal is a contest of toys."""
 
     threads: int
     rounds: int
@@ -13,3 +13,4 @@ class Settings:
     without: tuple[str, ...] = ()
     optimizer: str = "adamw"
     tokens: int = 1_000_000
+    rehearse: bool = False

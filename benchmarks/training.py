@@ -1,16 +1,37 @@
 """Training steps: forward, backward, optimiser step on one chunk of every lane, memory carried."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .harness import Worker, take_turns
 from .peers import SGEMM
-from .rosters import CEILING, GRU, LSTM, PEAK, RECURRENT_ATTENTION, Group, all_started, entrants, gate, sized
+from .rosters import (
+    BUCKETS,
+    CEILING,
+    COMPRESSED,
+    DENSE,
+    GRU,
+    LSTM,
+    PATTERNS,
+    PEAK,
+    RECURRENT_ATTENTION,
+    WINDOW,
+    WINDOW_ENCODER,
+    XT,
+    Group,
+    all_started,
+    entrants,
+    gate,
+    joined,
+    labelled,
+    sized,
+)
 from .settings import Settings
 from .turns import Turns
 
 COLUMNS = (
     "contestant",
+    "size",
     "ms/step",
     "best",
     "tokens/s",
@@ -25,8 +46,7 @@ COLUMNS = (
 
 def train_xl(settings: Settings) -> dict[str, Any]:
     """Transformer-XL and its peers, a plain Transformer and the matrix product beside them."""
-    everybody = Group(case=RECURRENT_ATTENTION.case, peers=RECURRENT_ATTENTION.peers + CEILING.peers)
-    return measure([everybody, PEAK], settings)
+    return measure([joined(RECURRENT_ATTENTION, CEILING), PEAK], settings)
 
 
 def train_rnn(settings: Settings) -> dict[str, Any]:
@@ -34,35 +54,62 @@ def train_rnn(settings: Settings) -> dict[str, Any]:
     return measure([LSTM, GRU, PEAK], settings)
 
 
+def train_compressive(settings: Settings) -> dict[str, Any]:
+    """Compressive Transformer and its peers, those of x-transformers that compress nothing, a plain Transformer."""
+    return measure([joined(COMPRESSED, XT, CEILING), PEAK], settings)
+
+
+def train_reformer(settings: Settings) -> dict[str, Any]:
+    """Reformer and its peers against dense attention, at many short texts and at one long one."""
+    short = labelled(joined(BUCKETS, DENSE), "4 x 2048", lanes=4, chunk=2048, context=2048, n_buckets=64)
+    long = labelled(short, "1 x 8192", lanes=1, chunk=8192, context=8192, n_buckets=256)
+    return measure([short, long, PEAK], settings)
+
+
+def train_longformer(settings: Settings) -> dict[str, Any]:
+    """Windows that look back, against dense attention; windows that look to both sides."""
+    return measure([labelled(joined(WINDOW, DENSE), "causal"), labelled(WINDOW_ENCODER, "encoder"), PEAK], settings)
+
+
+def train_sparse(settings: Settings) -> dict[str, Any]:
+    """Both patterns at two strides against dense attention."""
+    close = labelled(joined(PATTERNS, DENSE), "stride 64", stride=64)
+    return measure([close, labelled(PATTERNS, "stride 128", stride=128), PEAK], settings)
+
+
 def measure(groups: Sequence[Group], settings: Settings) -> dict[str, Any]:
     """Gate, turns, figures."""
-    groups = sized(entrants(groups, only=settings.only, without=settings.without), optimizer=settings.optimizer)
+    groups = sized(entrants(groups, settings), optimizer=settings.optimizer)
     proven = gate(groups, threads=settings.threads)
     with all_started(groups, threads=settings.threads) as started:
-        workers = [worker for group in started for worker in group]
-        turns = {record.name: record for record in take_turns(workers, "train", rounds=settings.rounds, warmup=2)}
+        workers = [worker for members in started for worker in members]
+        turns = dict(zip(workers, take_turns(workers, "train", rounds=settings.rounds, warmup=2), strict=True))
         peak = sgemm_speed(turns)
         rows = [
-            figures(worker, turns, group=group, first=members[0].peer.name, peak=peak)
+            figures(worker, turns, group=group, first=members[0], peak=peak)
             for group, members in zip(groups, started, strict=True)
             for worker in members
         ]
         versions = {worker.peer.name: worker.hello["versions"] for worker in workers}
-    return {"columns": COLUMNS, "rows": rows, "gate": proven, "versions": versions, "sgemm_gflops": peak}
+    columns = [column for column in COLUMNS if column != "size" or any(group.label for group in groups)]
+    return {"columns": columns, "rows": rows, "gate": proven, "versions": versions, "sgemm_gflops": peak}
 
 
-def sgemm_speed(turns: dict[str, Turns]) -> float | None:
+def sgemm_speed(turns: Mapping[Worker, Turns]) -> float | None:
     """GFLOP/s of the matrix product in this very run, if it took part."""
-    record = turns.get(SGEMM.name)
-    return SGEMM.step(PEAK.case) / record.median / 1e9 if record else None
+    seconds = [record.median for worker, record in turns.items() if worker.peer is SGEMM]
+    return SGEMM.step(PEAK.case) / seconds[0] / 1e9 if seconds else None
 
 
-def figures(worker: Worker, turns: dict[str, Turns], *, group: Group, first: str, peak: float | None) -> dict[str, Any]:
+def figures(
+    worker: Worker, turns: Mapping[Worker, Turns], *, group: Group, first: Worker, peak: float | None
+) -> dict[str, Any]:
     """One row of the table."""
-    record, case = turns[worker.peer.name], group.case
+    record, case = turns[worker], group.case
     speed = worker.peer.step(case) / record.median / 1e9
     row = {
         "contestant": worker.peer.name,
+        "size": group.label,
         "ms/step": 1e3 * record.median,
         "best": 1e3 * record.best,
         "useful GFLOP/s": speed,

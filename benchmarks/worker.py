@@ -1,7 +1,8 @@
 """One contestant in a process of its own: `python -m benchmarks.worker SPEC`, commands and answers as JSON lines.
 
-Commands are `{"do": "train" | "read" | "decode", "count": n}`, answered with the seconds of each of the n steps and the
-resident memory; `{"do": "mark" | "recall", "name": ...}`; and `{"do": "gate"}`, which builds models of its own.
+Commands are `{"do": "train" | "backward" | "forward" | "read" | "decode", "count": n}`, answered with the seconds of
+each of the n steps and the resident memory; and `{"do": "mark" | "recall", "name": ...}`. With `gate_only` in its SPEC
+a worker proves the contestant right instead, on models of its own.
 """
 
 import importlib
@@ -20,7 +21,16 @@ from .case import Case
 from .contestant import Contestant
 from .gate import worst_disagreement
 
-PACKAGES = ("torch", "everlong", "transformers", "x-transformers", "labml-nn")
+PACKAGES = (
+    "torch",
+    "everlong",
+    "transformers",
+    "x-transformers",
+    "labml-nn",
+    "reformer-pytorch",
+    "local-attention",
+    "compressive-transformer-pytorch",
+)
 
 
 def main() -> None:
@@ -63,6 +73,10 @@ def obey(contestant: Contestant, command: dict[str, Any]) -> dict[str, Any]:
     match command["do"]:
         case "train":
             seconds = timed(contestant.train_step, command["count"])
+        case "backward":
+            seconds = timed(contestant.backward_chunk, command["count"])
+        case "forward":
+            seconds = timed(contestant.forward_chunk, command["count"])
         case "read":
             seconds = timed(contestant.read_chunk, command["count"])
         case "decode":
@@ -73,7 +87,8 @@ def obey(contestant: Contestant, command: dict[str, Any]) -> dict[str, Any]:
             seconds = timed(lambda: contestant.recall(command["name"]), 1)
         case unknown:
             raise ValueError(
-                f"a worker does not know the command {unknown!r}: send train, read, decode, mark or recall"
+                f"a worker does not know the command {unknown!r}: "
+                "send train, backward, forward, read, decode, mark or recall"
             )
     return {"seconds": seconds, "now_mb": process_memory.now(), "peak_mb": process_memory.peak()}
 

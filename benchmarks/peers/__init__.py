@@ -9,7 +9,9 @@ from .. import operations
 from ..case import Case
 
 ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENTS = {"own": Path(sys.executable), "hf": ROOT / ".peers/hf/bin/python", "xt": ROOT / ".peers/xt/bin/python"}
+BUILT = ("hf", "xt", "memory")
+"""The environments that setup.sh builds."""
+ENVIRONMENTS = {"own": Path(sys.executable)} | {name: ROOT / ".peers" / name / "bin/python" for name in BUILT}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,4 +105,116 @@ SGEMM = Peer(
     environment="own",
     step=operations.matrix_product,
     note="square float32 matrix product: the peak that shares are taken of",
+)
+EVERLONG_COMPRESSIVE = Peer(
+    name="everlong_compressive",
+    build="ours:compressive",
+    environment="own",
+    step=operations.with_compressed_memory,
+    note="compressive-transformer, convolution trained to reconstruct attention",
+)
+LUCI_COMP = Peer(
+    name="luci_comp",
+    build="luci_comp:gated",
+    environment="memory",
+    step=operations.with_compressed_memory,
+    note="compressive-transformer-pytorch; it stops training keys and values: a cheaper step than a right one",
+)
+LUCI_COMP_NOGATE = Peer(
+    name="luci_comp_nogate",
+    build="luci_comp:plain",
+    environment="memory",
+    step=operations.with_compressed_memory,
+    note="the same with plain residuals; it stops training keys and values too",
+)
+LABML_COMP = Peer(
+    name="labml_comp",
+    build="labml_comp:build",
+    environment="xt",
+    step=operations.with_compressed_memory,
+    note="labml-nn, with the same stub and cut as labml_xl",
+)
+EVERLONG_REFORMER = Peer(
+    name="everlong_reformer",
+    build="ours:reformer",
+    environment="own",
+    step=operations.hashed,
+    note="reformer, hashing in every layer, activations kept",
+)
+EVERLONG_REFORMER_REVERSIBLE = Peer(
+    name="everlong_reformer_reversible",
+    build="ours:reversible_reformer",
+    environment="own",
+    step=operations.hashed,
+    note="reformer, hashing in every layer, activations computed again",
+)
+RP_REFORMER = Peer(
+    name="rp_reformer",
+    build="rp_reformer:build",
+    environment="memory",
+    step=operations.hashed,
+    note="reformer-pytorch, hashing in every layer, reversible; sees other keys when later tokens change",
+)
+HF_REFORMER = Peer(
+    name="hf_reformer",
+    build="hf_reformer:build",
+    environment="memory",
+    step=operations.hashed,
+    note="transformers Reformer, hashing in every layer, reversible; sees other keys when later tokens change",
+)
+EVERLONG_LONGFORMER = Peer(
+    name="everlong_longformer",
+    build="ours:longformer",
+    environment="own",
+    step=operations.window_and_global,
+    note="longformer",
+)
+EVERLONG_LONGFORMER_ENCODER = Peer(
+    name="everlong_longformer_encoder",
+    build="ours:longformer_encoder",
+    environment="own",
+    step=operations.window_and_symmetric_global,
+    note="longformer-encoder",
+)
+LUCI_LOCAL = Peer(
+    name="luci_local",
+    build="luci_local:causal",
+    environment="memory",
+    step=operations.local_window,
+    note="local-attention's LocalTransformer, one residual stream, no global tokens",
+)
+LUCI_LOCAL_ENCODER = Peer(
+    name="luci_local_encoder",
+    build="luci_local:encoder",
+    environment="memory",
+    step=operations.local_window,
+    note="the same to both sides, no global tokens",
+)
+HF_LONGFORMER = Peer(
+    name="hf_longformer",
+    build="hf_longformer:build",
+    environment="memory",
+    step=operations.window_and_symmetric_global,
+    note="transformers Longformer, an encoder only",
+)
+HF_MISTRAL_SWA = Peer(
+    name="hf_mistral_swa",
+    build="hf_mistral:build",
+    environment="memory",
+    step=operations.local_window,
+    note="transformers Mistral, sliding_window, no global tokens",
+)
+EVERLONG_SPARSE_STRIDED = Peer(
+    name="everlong_sparse_strided",
+    build="ours:sparse_strided",
+    environment="own",
+    step=operations.strided,
+    note="sparse-transformer, strided",
+)
+EVERLONG_SPARSE_FIXED = Peer(
+    name="everlong_sparse_fixed",
+    build="ours:sparse_fixed",
+    environment="own",
+    step=operations.fixed,
+    note="sparse-transformer, fixed",
 )

@@ -37,8 +37,8 @@ def build(case: Case) -> Contestant:
         output = model(tokens, mems=memory, return_dict=True)
         return output.prediction_scores, output.mems
 
-    def loss(tokens: Tensor, targets: Tensor, memory: Any) -> tuple[Tensor, Any]:
+    def loss(tokens: Tensor, targets: Tensor, memory: Any) -> tuple[Tensor, float, Any]:
         log_probabilities, memory = advance(tokens, memory)
-        return F.nll_loss(log_probabilities.flatten(0, 1), targets.flatten()), memory
+        return F.nll_loss(log_probabilities.flatten(0, 1), targets.flatten()), 0.0, memory
 
     return Contestant(module=model, case=case, advance=advance, loss=loss)

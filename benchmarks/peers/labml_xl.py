@@ -3,10 +3,9 @@
 import torch
 from labml import tracker
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..case import Case
-from ..contestant import Contestant
+from ..contestant import Contestant, next_token_loss
 
 tracker.debug = lambda *_: None  # attention calls it, and no published labml has it
 
@@ -57,8 +56,8 @@ def build(case: Case) -> Contestant:
             states = [torch.cat(pair) for pair in zip(memory, states, strict=True)]
         return logits, [state[-case.mem_len :] for state in states]
 
-    def loss(tokens: Tensor, targets: Tensor, memory: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+    def loss(tokens: Tensor, targets: Tensor, memory: list[Tensor] | None) -> tuple[Tensor, float, list[Tensor]]:
         logits, memory = advance(tokens, memory)
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten()), memory
+        return next_token_loss(logits, targets), 0.0, memory
 
     return Contestant(module=model, case=case, advance=advance, loss=loss)

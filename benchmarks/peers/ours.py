@@ -1,45 +1,128 @@
-"""Everlong's own models, used exactly as its training loop and its generator use them."""
+"""Everlong's own models, used exactly as its training loop and its generator use them.
+
+What a case calls a size and what a config calls it meet here and nowhere else.
+"""
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from everlong.models import LanguageModel, create_model
+from everlong.models import create_model
 
 from ..case import Case
-from ..contestant import Contestant
+from ..contestant import Contestant, Encoder
 
 
 def transformer_xl(case: Case) -> Contestant:
     """Transformer-XL on the case's segments: the chunk where chunks are read, one token where tokens are decoded."""
     sizes = _attention_sizes(case)
-    model = create_model("transformer-xl", norm="post", mem_len=case.mem_len, segment=case.segment, **sizes)
-    return contest(model, case)
+    return _contest(case, "transformer-xl", norm="post", mem_len=case.mem_len, segment=case.segment, **sizes)
 
 
 def transformer(case: Case) -> Contestant:
     """The dense baseline, its context as long as the others' memory."""
-    return contest(create_model("transformer", context=case.mem_len, **_attention_sizes(case)), case)
+    return _contest(case, "transformer", context=case.mem_len, **_attention_sizes(case))
 
 
 def lstm(case: Case) -> Contestant:
     """The long short-term memory."""
-    return contest(create_model("lstm", **_recurrent_sizes(case)), case)
+    return _contest(case, "lstm", **_recurrent_sizes(case))
 
 
 def gru(case: Case) -> Contestant:
     """The gated recurrent unit."""
-    return contest(create_model("gru", **_recurrent_sizes(case)), case)
+    return _contest(case, "gru", **_recurrent_sizes(case))
 
 
-def contest(model: LanguageModel[Any], case: Case) -> Contestant:
-    """Enter any model that follows the contract."""
+def compressive(case: Case) -> Contestant:
+    """The Compressive Transformer as its paper found it best: convolution, trained to reconstruct attention."""
+    return _contest(
+        case,
+        "compressive-transformer",
+        segment=case.segment,
+        mem_len=case.mem_len,
+        cmem_len=case.cmem_len,
+        compression_rate=case.compression_rate,
+        compression="conv",
+        reconstruction="attention",
+        **_attention_sizes(case),
+    )
 
-    def loss(tokens: Tensor, targets: Tensor, memory: Any) -> tuple[Tensor, Any]:
-        nll, memory, _ = model.token_losses(tokens, targets, memory)
-        return nll.mean(), memory.detach()
 
-    return Contestant(module=model, case=case, advance=model, loss=loss)
+def reformer(case: Case) -> Contestant:
+    """Every layer hashes; plain layers, whose activations are kept."""
+    return _reformer(case, reversible=False)
+
+
+def reversible_reformer(case: Case) -> Contestant:
+    """Every layer hashes; reversible layers, whose activations are computed again."""
+    return _reformer(case, reversible=True)
+
+
+def longformer(case: Case) -> Contestant:
+    """The causal window with its global tokens."""
+    return _contest(case, "longformer", window=case.window, n_global=case.n_global, **_attention_sizes(case))
+
+
+def longformer_encoder(case: Case) -> Contestant:
+    """The window to both sides; the first tokens are global."""
+    model = create_model("longformer-encoder", window=case.window, **_attention_sizes(case))
+
+    def global_mask(tokens: Tensor) -> Tensor:
+        return (torch.arange(tokens.shape[1]) < case.n_global).expand_as(tokens)
+
+    def padded(tokens: Tensor, lengths: Tensor) -> Tensor:
+        return model.logits(tokens, lengths=lengths, global_mask=global_mask(tokens))
+
+    def advance(tokens: Tensor, _memory: Any) -> tuple[Tensor, None]:
+        return model.logits(tokens, global_mask=global_mask(tokens)), None
+
+    def loss(tokens: Tensor, targets: Tensor, _memory: Any) -> tuple[Tensor, float, None]:
+        nats = model.token_losses(tokens, targets, global_mask=global_mask(tokens))
+        return nats.sum() / (targets >= 0).sum(), 0.0, None
+
+    return Encoder(module=model, case=case, advance=advance, loss=loss, padded=padded)
+
+
+def sparse_strided(case: Case) -> Contestant:
+    """The last tokens, and every so manieth before them."""
+    return _sparse(case, pattern="strided")
+
+
+def sparse_fixed(case: Case) -> Contestant:
+    """The open block, and the ends of those before it."""
+    return _sparse(case, pattern="fixed")
+
+
+def _reformer(case: Case, *, reversible: bool) -> Contestant:
+    return _contest(
+        case,
+        "reformer",
+        proof=torch.float64,
+        layers=("lsh",),
+        reversible=reversible,
+        n_hashes=case.n_hashes,
+        n_buckets=case.n_buckets,
+        bucket_size=case.bucket_size,
+        context=case.context,
+        **_attention_sizes(case),
+    )
+
+
+def _sparse(case: Case, *, pattern: str) -> Contestant:
+    kept = {"stride": case.stride, "summary": case.summary, "context": case.context}
+    return _contest(case, "sparse-transformer", pattern=pattern, **kept, **_attention_sizes(case))
+
+
+def _contest(case: Case, name: str, *, proof: torch.dtype = torch.float32, **config: Any) -> Contestant:
+    model = create_model(name, **config)
+
+    def loss(tokens: Tensor, targets: Tensor, memory: Any) -> tuple[Tensor, Tensor | float, Any]:
+        nats, memory, others = model.token_losses(tokens, targets, memory)
+        return nats.mean(), sum(others.values(), 0.0), memory.detach()
+
+    return Contestant(module=model, case=case, advance=model, loss=loss, proof=proof)
 
 
 def _attention_sizes(case: Case) -> dict[str, Any]:

@@ -3,11 +3,10 @@
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
 from ..case import Case
-from ..contestant import Contestant
+from ..contestant import Contestant, next_token_loss
 
 
 class BareRecurrence(nn.Module):
@@ -38,9 +37,9 @@ def gru(case: Case) -> Contestant:
 def _build(case: Case, layer: nn.LSTM | nn.GRU) -> Contestant:
     model = BareRecurrence(layer, vocab_size=case.vocab_size)
 
-    def loss(tokens: Tensor, targets: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def loss(tokens: Tensor, targets: Tensor, state: Any) -> tuple[Tensor, float, Any]:
         logits, state = model(tokens, state)
         detached = pytree.tree_map(Tensor.detach, state)
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten()), detached
+        return next_token_loss(logits, targets), 0.0, detached
 
     return Contestant(module=model, case=case, advance=model, loss=loss)

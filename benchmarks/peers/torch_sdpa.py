@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..case import Case
-from ..contestant import Contestant
+from ..contestant import Contestant, next_token_loss
 
 
 class Block(nn.Module):
@@ -57,8 +57,8 @@ def build(case: Case) -> Contestant:
     def advance(tokens: Tensor, _memory: Any) -> tuple[Tensor, None]:
         return model(tokens), None
 
-    def loss(tokens: Tensor, targets: Tensor, _memory: Any) -> tuple[Tensor, None]:
-        return F.cross_entropy(model(tokens).flatten(0, 1), targets.flatten()), None
+    def loss(tokens: Tensor, targets: Tensor, _memory: Any) -> tuple[Tensor, float, None]:
+        return next_token_loss(model(tokens), targets), 0.0, None
 
     torch.manual_seed(0)
     return Contestant(module=model, case=case, advance=advance, loss=loss)

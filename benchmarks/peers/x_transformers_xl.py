@@ -3,11 +3,10 @@
 from typing import Any
 
 from torch import Tensor
-from torch.nn import functional as F
 from x_transformers import Decoder, TransformerWrapper
 
 from ..case import Case
-from ..contestant import Contestant
+from ..contestant import Contestant, next_token_loss
 
 
 def t5_bias(case: Case) -> Contestant:
@@ -33,8 +32,8 @@ def _build(case: Case, layers: Decoder) -> Contestant:
     def advance(tokens: Tensor, memory: Any) -> tuple[Tensor, Any]:
         return model(tokens, mems=memory, return_mems=True)
 
-    def loss(tokens: Tensor, targets: Tensor, memory: Any) -> tuple[Tensor, Any]:
+    def loss(tokens: Tensor, targets: Tensor, memory: Any) -> tuple[Tensor, float, Any]:
         logits, memory = advance(tokens, memory)
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten()), memory
+        return next_token_loss(logits, targets), 0.0, memory
 
     return Contestant(module=model, case=case, advance=advance, loss=loss)

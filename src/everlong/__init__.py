@@ -7,11 +7,12 @@ if TYPE_CHECKING:
     from everlong.errors import EverlongError
     from everlong.generate.sampling import Sampler
     from everlong.memory import Memory, load_memory
-    from everlong.models import LanguageModel, create_model, list_models
+    from everlong.models import Encoder, LanguageModel, create_model, list_models
     from everlong.run import Run, load
     from everlong.session import Session
 
 __all__ = [
+    "Encoder",
     "EverlongError",
     "LanguageModel",
     "Memory",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Encoder": "models",
     "EverlongError": "errors",
     "LanguageModel": "models",
     "Memory": "memory",

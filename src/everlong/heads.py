@@ -1,4 +1,4 @@
-"""What a model's hidden states are asked for. Here: the next token, over a plain or a frequency-sorted vocabulary."""
+"""What hidden states are asked for: the next token, over a plain or a frequency-sorted vocabulary, or a hidden one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from everlong.nn.pieces import losses_in_pieces
 from everlong.shapes import IGNORE, Hidden, Logits, Losses, Tokens
 
 
 class TokenHead(nn.Module, ABC):
-    """Hidden states in; next-token logits, or losses for given targets, out."""
+    """Hidden states in; logits, or losses for given targets, out."""
 
     @abstractmethod
     def logits(self, hidden: Hidden) -> Logits:
@@ -39,8 +40,36 @@ class LinearHead(TokenHead):
 
     def losses(self, hidden: Hidden, targets: Tokens) -> Losses:
         """Negative log-likelihood of the targets in nats, in token order; 0 where a target is `IGNORE`."""
-        logits = _exact(self.logits(hidden).flatten(0, 1))
-        return F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORE, reduction="none").view_as(targets)
+        return losses_in_pieces(hidden.flatten(0, 1), (self.weight, self.bias), targets.flatten()).view_as(targets)
+
+
+class MaskedTokenHead(TokenHead):
+    """Which token is hidden here: ``LN(gelu(W h + b)) · E^T + c`` with the embedding's table `E` (Devlin et al., 2019).
+
+    The table's last row is the mask symbol, which is no answer. Losses are computed where something is asked for, and
+    nowhere else is there a transformed state or a logit.
+    """
+
+    def __init__(self, embedding: nn.Embedding) -> None:
+        super().__init__()
+        size, width = embedding.weight.shape
+        self.transform = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+        self.weight = embedding.weight
+        self.bias = nn.Parameter(torch.zeros(size - 1))
+
+    def logits(self, hidden: Float[Tensor, "*n d"]) -> Float[Tensor, "*n v"]:
+        """Unnormalised log-probabilities of every token of the vocabulary."""
+        return F.linear(self._transformed(hidden), self.weight[:-1], self.bias)
+
+    def losses(self, hidden: Hidden, targets: Tokens) -> Losses:
+        """Negative log-likelihood of the targets in nats, in token order; 0 where a target is `IGNORE`."""
+        asked = targets != IGNORE
+        nats = losses_in_pieces(self._transformed(hidden[asked]), (self.weight[:-1], self.bias), targets[asked])
+        return nats.new_zeros(targets.shape).masked_scatter(asked, nats)
+
+    def _transformed(self, hidden: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
+        return self.norm(F.gelu(self.transform(hidden)))
 
 
 class AdaptiveEmbedding(nn.Module):

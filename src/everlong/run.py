@@ -14,9 +14,9 @@ import torch
 from everlong.checkpoint import CONFIG, Checkpoint, best_good_checkpoint, tie
 from everlong.data import Tokenizer, load_tokenizer
 from everlong.data.sealed import read_sealed
-from everlong.errors import DamagedFile, RunError
-from everlong.models import ModelConfig, create_model
-from everlong.models.base import AnyLanguageModel
+from everlong.errors import ConfigError, DamagedFile, RunError
+from everlong.models import LanguageModel, ModelConfig, create_model, list_models
+from everlong.models.base import AnyLanguageModel, Model
 from everlong.session import Session
 
 
@@ -26,7 +26,7 @@ class Run:
     """A trained model with its tokenizer, and where they come from."""
 
     folder: Path
-    model: AnyLanguageModel
+    model: Model
     """In evaluation mode, with the weights of `checkpoint`."""
     tokenizer: Tokenizer
     checkpoint: Checkpoint
@@ -36,9 +36,27 @@ class Run:
         """The model's config."""
         return self.model.config
 
+    @property
+    def language_model(self) -> AnyLanguageModel:
+        """The model, which reads a stream and can go on with it.
+
+        Raises:
+            ConfigError: it is an encoder.
+        """
+        if not isinstance(self.model, LanguageModel):
+            raise ConfigError(
+                f"{self.folder} holds {self.model.architecture}, an encoder: it reads text and cannot write any. "
+                f"Train a language model for that: {', '.join(list_models('causal'))}."
+            )
+        return self.model
+
     def session(self) -> Session:
-        """A new session, which has read nothing yet."""
-        return Session(self.model, self.tokenizer)
+        """A new session, which has read nothing yet.
+
+        Raises:
+            ConfigError: the model is an encoder.
+        """
+        return Session(self.language_model, self.tokenizer)
 
 
 def load(path: Path | str, **config_overrides: Any) -> Run:
@@ -72,7 +90,7 @@ def load(path: Path | str, **config_overrides: Any) -> Run:
     return Run(folder=folder, model=model.eval(), tokenizer=tokenizer, checkpoint=checkpoint)
 
 
-def _model(about: dict[str, object], folder: Path) -> AnyLanguageModel:
+def _model(about: dict[str, object], folder: Path) -> Model:
     architecture, fields = about.get("architecture"), about.get("model")
     if not isinstance(architecture, str) or not isinstance(fields, dict):
         raise DamagedFile(f"{folder / CONFIG} does not name a model. Use another copy of it.")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from everlong.cli import main
-from tests.cli.support import CLI, TEXT, Ending, train_words
+from tests.cli.support import CLI, TEXT, Ending, train_encoder_words, train_words
 
 
 @pytest.fixture
@@ -40,6 +40,16 @@ def trained_once(book: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
     with pytest.raises(SystemExit) as end:
         main([str(word) for word in train_words(book, out)])
+    assert end.value.code in (0, None)
+    return out
+
+
+@pytest.fixture(scope="session")
+def encoder_run(book: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a tiny encoder that no test changes."""
+    out = tmp_path_factory.mktemp("runs") / "encoder"
+    with pytest.raises(SystemExit) as end:
+        main([str(word) for word in train_encoder_words(book, out)])
     assert end.value.code in (0, None)
     return out
 

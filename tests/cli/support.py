@@ -39,6 +39,13 @@ class Ending:
 CLI = Callable[..., Ending]
 
 
+def train_encoder_words(book: Path, out: Path, *more: object) -> list[object]:
+    """The command that trains a tiny encoder on a book in twelve steps."""
+    size = ["--lanes", 2, "--chunk", 16, "--steps", 12, "--set", "save_every=6", "--set", "eval_tokens=64"]
+    fields = ["d_model=16", "n_layers=1", "n_heads=2", "d_ff=16", "lr=0.01", "warmup=2"]
+    return ["train", "bert", "--data", book, "--out", out, *size, *(w for f in fields for w in ("--set", f)), *more]
+
+
 def train_words(book: Path, out: Path, *more: object) -> list[object]:
     """The command that trains a tiny model on a book in twelve steps."""
     size = ["--lanes", 2, "--chunk", 8, "--steps", 12, "--set", "save_every=6", "--set", "eval_tokens=64"]

@@ -368,3 +368,37 @@ def test_a_prompt_of_a_million_tokens_takes_constant_memory(trained: Path, tmp_p
         return int(done.stderr.splitlines()[-1])
 
     assert peak(1_000_000) - peak(50_000) < 20_000  # KiB
+
+
+# Encoders
+
+
+@pytest.mark.parametrize("words", [["generate", "--prompt", "Jim"], ["chat"]], ids=["generate", "chat"])
+def test_an_encoder_cannot_write(cli: CLI, encoder_run: Path, words: list[str]) -> None:
+    ended = cli(words[0], encoder_run, *words[1:])
+    ended.require_refusal("encoder holds bert, an encoder: it reads text and cannot write any", "gru, lstm")
+
+
+def test_a_memory_file_is_of_no_use_to_an_encoder(cli: CLI, encoder_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "memory").write_bytes(b"")
+    for words in (["generate", encoder_run, "--memory", tmp_path / "memory"], ["chat", encoder_run, "--session"]):
+        place = [tmp_path / "memory"] if words[-1] == "--session" else []
+        cli(*words, *place).require_refusal("cannot write any")
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "words"),
+    [
+        ("bert", ["--task", "lm"], ["bert cannot learn task=lm", "Give task=mlm"]),
+        ("gru", ["--task", "mlm"], ["gru cannot learn task=mlm", "Give task=lm"]),
+        ("bert", ["--task", "classify"], ["TrainConfig.task = 'classify' does not fit"]),
+        ("bert", ["--set", "mask_rate=2"], ["mask_rate = 2 does not fit"]),
+        ("bert", ["--set", "mask_unit=line"], ["'token', 'word' or 'span'"]),
+        ("bert", ["--set", "memory_dropout=0.1"], ["carries no memory", "leave it at 0"]),
+    ],
+)
+def test_what_a_model_cannot_learn(
+    cli: CLI, book: Path, tmp_path: Path, model: str, more: list[str], words: list[str]
+) -> None:
+    cli("train", model, "--data", book, "--out", tmp_path / "run", *more).require_refusal(*words)
+    assert not (tmp_path / "run").exists()

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from everlong.cli.chat import parse_speakers
+from everlong.cli.models import reach_text
 from everlong.data import TokenStore
 from everlong.errors import ConfigError
 from everlong.models import list_models
 from everlong.storage import read_tensors
-from tests.cli.support import CLI, TEXT, train_words
+from tests.cli.support import CLI, TEXT, train_encoder_words, train_words
 
 
 def test_train_leaves_a_run_and_says_how_to_use_it(cli: CLI, book: Path, tmp_path: Path) -> None:
@@ -152,9 +153,19 @@ def test_eval_takes_a_longer_memory_and_a_limit(cli: CLI, trained: Path, book: P
 def test_models_lists_everything_there_is(cli: CLI) -> None:
     rows = cli("models", "--json").answer["models"]
     assert [row["name"] for row in rows] == list_models()
-    assert all(row["bytes_per_session"] > 0 and row["remembers"] for row in rows)
-    table = cli("models", "--kind", "causal").out
-    assert all(name in table for name in list_models("causal"))
+    assert all(row["remembers"] for row in rows)
+    assert all((row["bytes_per_session"] > 0) == (row["kind"] == "causal") for row in rows)
+    for kind in ("causal", "encoder"):
+        table = cli("models", "--kind", kind).out
+        assert all(name in table for name in list_models(kind))
+
+
+def test_models_says_how_far_an_encoder_sees(cli: CLI) -> None:
+    (row,) = [row for row in cli("models", "--json").answer["models"] if row["name"] == "bert"]
+    assert (row["kind"], row["remembers"], row["reach_tokens"]) == ("encoder", "Nothing", None)
+    assert "the whole text" in cli("models", "--kind", "encoder").out
+    assert reach_text("encoder", 1024) == "1,024 to each side"
+    assert reach_text("causal", 1024) == "1,024 tokens"
 
 
 def test_a_conversation_is_there_again_tomorrow(cli: CLI, trained: Path, tmp_path: Path) -> None:
@@ -176,6 +187,44 @@ def test_chat_obeys_its_commands(cli: CLI, trained: Path, tmp_path: Path) -> Non
     assert (tmp_path / "kept").is_file()
     for word in ("name a file", "no command /what", "everything is forgotten"):
         assert word in ended.err
+
+
+def test_an_encoder_is_trained_on_hidden_tokens(cli: CLI, book: Path, tmp_path: Path) -> None:
+    ended = cli(*train_encoder_words(book, tmp_path / "run", "--task", "mlm", "--set", "mask_unit=word", "--json"))
+    assert (ended.code, ended.answer["step"]) == (0, 12)
+    for word in ("an encoder without memory", "bits/byte", "of hidden tokens guessed", "everlong eval"):
+        assert word in ended.err
+    assert " memory 0" not in ended.err
+    training = json.loads((tmp_path / "run" / "train.json").read_text())["training"]
+    assert (training["task"], training["mask_unit"]) == ("mlm", "word")
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert {"valid_loss", "valid_accuracy", "valid_bits_per_byte"} <= set(json.loads(lines[-1]))
+
+
+def test_an_encoder_stopped_and_resumed_equals_one_never_stopped(cli: CLI, book: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for run in (whole, parts):
+        cli(*train_encoder_words(book, run, "--tokenizer", "bpe:270", "--set", "dropout=0.1"))
+    for folder in sorted((parts / "checkpoints").iterdir())[1:]:
+        folder.rename(tmp_path / folder.name)
+    assert cli("train", "--resume", "--out", parts).code == 0
+    mine, theirs = (read_tensors(run / "checkpoints/step-00000012/model.safetensors")[0] for run in (whole, parts))
+    assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+def test_eval_of_an_encoder_hides_the_same_tokens_each_time(cli: CLI, encoder_run: Path, book: Path) -> None:
+    words = ["eval", encoder_run, "--data", book]
+    figures = cli(*words, "--json", "--lanes", 3).answer
+    assert (figures["model"], figures["chunk"]) == ("bert", 16)
+    assert figures["n_hidden"] == pytest.approx(0.15 * figures["n_tokens"], rel=0.2)
+    again = cli(*words, "--json").answer
+    assert again["loss"] == pytest.approx(figures["loss"], rel=1e-6)
+    assert again["accuracy"] == figures["accuracy"]
+    sentence = cli(*words, "--lanes", 3).out
+    assert f"{figures['accuracy']:.1%} of {figures['n_hidden']:,} hidden tokens guessed" in sentence
+    assert f"{figures['loss']:.4f} nats" in sentence
+    wider = cli(*words, "--json", "--chunk", 64, "--limit", 500).answer
+    assert (wider["chunk"], wider["n_tokens"]) == (64, 500)
 
 
 @pytest.mark.parametrize("text", ["one", "same,same", ",", "a,b,c"])

@@ -6,7 +6,7 @@ import pytest
 
 from everlong.cli.paths import repeat_options
 from everlong.cli.progress import brief, describe, line_reporter
-from everlong.train import Progress
+from everlong.train import Measurement, Progress
 from everlong.wording import bytes_text, duration_text
 
 
@@ -21,7 +21,7 @@ def now(step: int, *, valid: float | None = None, saved: Path | None = None) -> 
         seconds=10.0,
         seconds_left=3700.0,
         learning_rate=1e-3,
-        valid_bits_per_byte=valid,
+        measured=None if valid is None else Measurement(bits_per_byte=valid),
         saved=saved,
     )
 

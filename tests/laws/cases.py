@@ -10,6 +10,9 @@ from everlong.testing import Subject
 
 SMALL = {"vocab_size": 11, "d_model": 8, "n_layers": 2}
 XL = {**SMALL, "n_heads": 2, "d_ff": 12, "segment": 4, "mem_len": 6}
+CT = {**XL, "mem_len": 4, "cmem_len": 3, "compression_rate": 2}
+SPARSE = {**SMALL, "n_heads": 2, "d_ff": 12, "stride": 4, "context": 12, "summary": 1, "sub_blocks": 2}
+LONG = {**SMALL, "n_heads": 2, "d_ff": 12, "window": 5}
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "gru": ("gru", SMALL),
@@ -32,6 +35,71 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "xl, sliding window": ("transformer-xl", {**XL, "segment": 1, "mem_len": 5}),
     "xl, adaptive": ("transformer-xl", {**XL, "cutoffs": (3, 6)}),
     "xl, adaptive, narrowing": ("transformer-xl", {**XL, "cutoffs": (3, 6), "div_val": 2}),
+    "compressive": ("compressive-transformer", CT),
+    "compressive, dropout": ("compressive-transformer", {**CT, "dropout": 0.2, "attention_dropout": 0.2}),
+    "compressive, no size divides": (
+        "compressive-transformer",
+        {**CT, "mem_len": 7, "cmem_len": 5, "compression_rate": 3, "norm": "pre", "tied_biases": False},
+    ),
+    "compressive, blocks longer than segments": (
+        "compressive-transformer",
+        {**CT, "segment": 2, "mem_len": 3, "compression_rate": 5, "reconstruction": "none"},
+    ),
+    "compressive, dilated": (
+        "compressive-transformer",
+        {**CT, "compression": "dilated-conv", "compression_rate": 3, "mem_len": 5},
+    ),
+    "compressive, auto-encoding, pre-norm": (
+        "compressive-transformer",
+        {**CT, "reconstruction": "auto-encoding", "mem_len": 0, "norm": "pre"},
+    ),
+    "compressive, dilated, auto-encoding": (
+        "compressive-transformer",
+        {**CT, "compression": "dilated-conv", "compression_rate": 3, "reconstruction": "auto-encoding", "clamp_len": 4},
+    ),
+    "compressive, max-pool": ("compressive-transformer", {**CT, "compression": "max-pool", "n_layers": 3}),
+    "compressive, mean-pool, adaptive": (
+        "compressive-transformer",
+        {**CT, "compression": "mean-pool", "compression_rate": 4, "cutoffs": (3, 6), "div_val": 2},
+    ),
+    "compressive, most used": (
+        "compressive-transformer",
+        {**CT, "compression": "most-used", "mem_len": 8, "dropout": 0.2},
+    ),
+    "compressive, most used, pre-norm": ("compressive-transformer", {**CT, "compression": "most-used", "norm": "pre"}),
+    "compressive, identity": ("compressive-transformer", {**CT, "compression": "identity", "compression_rate": 1}),
+    "sparse, fixed": ("sparse-transformer", SPARSE),
+    "sparse, fixed, split": (
+        "sparse-transformer",
+        {**SPARSE, "heads": "split", "n_heads": 4, "summary": 2, "dropout": 0.2},
+    ),
+    "sparse, fixed, interleaved, one summary": (
+        "sparse-transformer",
+        {**SPARSE, "heads": "interleaved", "n_layers": 3, "sub_blocks": 1, "context": 8},
+    ),
+    "sparse, fixed, one row": ("sparse-transformer", {**SPARSE, "heads": "split", "context": 4}),
+    "sparse, strided": ("sparse-transformer", {**SPARSE, "pattern": "strided", "dropout": 0.2}),
+    "sparse, strided, split": (
+        "sparse-transformer",
+        {**SPARSE, "pattern": "strided", "heads": "split", "stride": 5, "context": 15},
+    ),
+    "sparse, strided, interleaved": (
+        "sparse-transformer",
+        {**SPARSE, "pattern": "strided", "heads": "interleaved", "stride": 3, "context": 21},
+    ),
+    "sparse, strided, two rows": ("sparse-transformer", {**SPARSE, "pattern": "strided", "context": 8}),
+    "sparse, strided, one row": ("sparse-transformer", {**SPARSE, "pattern": "strided", "context": 4}),
+    "sparse, strided, rows of one": ("sparse-transformer", {**SPARSE, "pattern": "strided", "stride": 1}),
+    "longformer": ("longformer", {**LONG, "n_global": 3}),
+    "longformer, nothing pinned": ("longformer", {**LONG, "n_global": 0, "dropout": 0.2}),
+    "longformer, more pinned than in the window": ("longformer", {**LONG, "window": 2, "n_global": 6, "dropout": 0.2}),
+    "longformer, more pinned than a stream is long": ("longformer", {**LONG, "window": 3, "n_global": 40}),
+    "longformer, dilated": ("longformer", {**LONG, "window": 4, "dilation": 3, "n_global": 2}),
+    "longformer, windows that grow, dilated by head": (
+        "longformer",
+        {**LONG, "n_layers": 3, "window": (2, 3, 7), "dilation": (1, (1, 4), (3, 2)), "n_global": 3},
+    ),
+    "longformer that sees itself and the beginning": ("longformer", {**LONG, "window": 1, "n_global": 1}),
 }
 # An architecture that is new in the registry is heard at once, with a memory as its config has it by default.
 CASES |= {name: (name, SMALL) for name in list_models("causal") if name not in {known for known, _ in CASES.values()}}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from everlong.memory import Memory, memory_type
-from tests.laws.toys import WIDTH, Blocks, Recurrent, StateMemory, Window, WindowMemory
+from tests.laws.toys import WIDTH, Blocks, Pinned, Recurrent, StateMemory, Window, WindowMemory
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,22 @@ class RingForgetsItsOldest(Window):
 class BlocksFromTheCall(Blocks):
     def index_in_document(self, position, index):
         return torch.full_like(position, index)
+
+
+class PinsTheCall(Pinned):
+    """Every call's first tokens are pinned, as if a document began there."""
+
+    def fills(self, clock, *, index):
+        return (torch.arange(self.pins) == index).expand(len(clock.position), -1)
+
+
+class PinCountedTwice(Pinned):
+    """A pin that came with an earlier call is seen beside the window that still shows it."""
+
+    def beside(self, clock, *, index):
+        distance = clock.position[..., None] - torch.arange(self.pins)
+        came_before = distance > index[:, None]
+        return torch.where(came_before, distance > 0, super().beside(clock, index=index))
 
 
 class DetachesTheMemory(Recurrent):
@@ -128,6 +144,17 @@ class NoReset(Recurrent):
 
     def forward(self, tokens, memory=None, *, starts=None, lengths=None):
         return super().forward(tokens, memory, starts=None, lengths=lengths)
+
+
+class PinsOfAnotherDocument(Pinned):
+    """What is pinned once stays pinned, when the next document begins too."""
+
+    def fills(self, clock, *, index):
+        return super().fills(clock, index=index) & (torch.arange(self.pins) >= self.seen[:, None])
+
+    def pins_seen(self, pins, x, clock):
+        self.seen = clock.position[:, 0]
+        return super().pins_seen(pins, x, clock)
 
 
 class MeanOverLanes(Recurrent):
@@ -323,6 +350,8 @@ MUTANTS = [
     Mutant("split-invariant", RingOneSlotShort),
     Mutant("split-invariant", RingForgetsItsOldest),
     Mutant("split-invariant", BlocksFromTheCall),
+    Mutant("split-invariant", PinsTheCall),
+    Mutant("split-invariant", PinCountedTwice),
     Mutant("split-invariant", DetachesTheMemory),
     Mutant("split-invariant", TheLastLogitsOnly),
     Mutant("causal", NoCausalMask),
@@ -335,6 +364,7 @@ MUTANTS = [
     Mutant("constant", NotAMemory),
     Mutant("isolated", NoDocumentBoundary),
     Mutant("isolated", NoReset),
+    Mutant("isolated", PinsOfAnotherDocument),
     Mutant("isolated", MeanOverLanes),
     Mutant("isolated", NanToOtherLanes),
     Mutant("idle means idle", PaddingWritten),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from everlong.models import create_model, list_models
 from everlong.testing import LAWS, Law, Subject, verify_contract
 from everlong.testing.subject import MODES, Mode
-from tests.laws.cases import CASES, SMALL, XL, model, subject
+from tests.laws.cases import CASES, LONG, SMALL, XL, model, subject
 
 LENGTH = 32
 
@@ -69,6 +69,7 @@ def test_memory_does_not_care_where_the_stream_is_cut(
         ("transformer", {**SMALL, "n_heads": 2, "d_ff": 12, "context": 150}),
         ("transformer-xl", {**XL, "segment": 64, "mem_len": 100}),
         ("transformer-xl", {**XL, "segment": 64, "mem_len": 100, "same_length": True}),
+        ("longformer", {**LONG, "window": (70, 30), "dilation": (1, (1, 5)), "n_global": 9}),
     ],
 )
 @pytest.mark.parametrize("mode", MODES)

@@ -9,10 +9,10 @@ from everlong.testing import LAWS, Law, Subject, broken_laws, verify_contract
 from everlong.testing.subject import MODES
 from tests.laws import mutants
 from tests.laws.mutants import MUTANTS, Mutant
-from tests.laws.toys import Blocks, Recurrent, Window
+from tests.laws.toys import Blocks, Pinned, Recurrent, Window
 
 
-@pytest.mark.parametrize("toy", [Recurrent, Blocks, Window])
+@pytest.mark.parametrize("toy", [Recurrent, Blocks, Window, Pinned])
 def test_a_correct_model_breaks_no_law(toy: type[nn.Module]) -> None:
     verify_contract(toy(), vocab_size=7)
 

@@ -145,3 +145,58 @@ class Window(nn.Module):
         index = real[:, None] + torch.arange(capacity)
         moved = line.gather(1, index[..., None].expand(-1, -1, line.shape[2]))
         return torch.where((real == 0)[:, None, None], ring, moved)
+
+
+@memory_type
+class PinnedMemory(Memory):
+    position: Tensor
+    ring: Tensor
+    pins: Tensor
+
+
+class Pinned(Window):
+    """The same, and in the same softmax the first two tokens of the document, where the window does not show them."""
+
+    pins = 2
+
+    def init_memory(self, lanes: int) -> PinnedMemory:
+        new = super().init_memory(lanes)
+        return PinnedMemory(**new.flatten(), pins=torch.zeros_like(new.ring[:, : self.pins]))
+
+    def forward(self, tokens, memory=None, *, starts=None, lengths=None):
+        lanes, time = tokens.shape
+        memory = self.init_memory(lanes) if memory is None else memory
+        clock = tick(memory.position, time=time, starts=starts, lengths=lengths)
+        x, index = self.embedding(tokens), torch.arange(time)
+        line = torch.cat([self.cleaned(memory.ring, clock), x], dim=1)
+        distance = self.capacity + index[:, None] - torch.arange(line.shape[1])
+        near = self.sees(distance, clock, index=index) | (distance == 0)
+        held = self.pins_seen(memory.pins, x, clock)
+        query = self.query(x)
+        scores = torch.cat([query @ line.transpose(1, 2), (query[:, :, None] * held).sum(dim=-1)], dim=-1)
+        visible = torch.cat([near, self.beside(clock, index=index)], dim=-1)
+        weights = scores.masked_fill(~visible, -torch.inf).softmax(dim=-1)
+        seen = weights[..., : line.shape[1]] @ line + (weights[..., line.shape[1] :, None] * held).sum(dim=2)
+        idle = torch.zeros(lanes, dtype=torch.bool) if clock.lengths is None else clock.lengths == 0
+        pins = torch.where(idle[:, None, None], memory.pins, held[:, -1])
+        after = PinnedMemory(position=clock.following, ring=self.newest(memory.ring, line, clock), pins=pins)
+        return self.out(x + seen), after
+
+    def pins_seen(self, pins: Tensor, x: Tensor, clock: Clock) -> Tensor:
+        """``[b, t, 2, d]``: the pins as they are when each token is read."""
+        held = torch.where(torch.arange(self.pins) < clock.before[:, None], pins.movedim(-1, 0), 0).movedim(0, -1)
+        seen = []
+        for t in range(clock.time):
+            fills = self.fills(clock, index=t)
+            if clock.valid is not None:
+                fills = fills & clock.valid[:, t, None]
+            held = torch.where(fills[..., None], x[:, t, None], held)
+            seen.append(held)
+        return torch.stack(seen, dim=1)
+
+    def fills(self, clock: Clock, *, index: int) -> Tensor:
+        return clock.position[:, index, None] == torch.arange(self.pins)
+
+    def beside(self, clock: Clock, *, index: Tensor) -> Tensor:
+        distance = clock.position[..., None] - torch.arange(self.pins)
+        return distance > (self.into_segment(clock, index) + self.before)[..., None]

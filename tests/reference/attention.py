@@ -82,7 +82,7 @@ def relative_shift_one_by_one(by_distance: Tensor, *, memory: int) -> Tensor:
 
 
 def masked_attention(query: Tensor, key: Tensor, value: Tensor, *, visible: Tensor) -> Tensor:
-    """One softmax over all keys that ``visible[b, t, h, s]`` shows; inputs are ``[b, t, h, e]``, all pairs are scored."""
+    """One softmax over all keys that ``visible[b, t, h, s]`` shows, every pair scored; inputs are ``[b, t, h, e]``."""
     scores = torch.einsum("bthe,bshe->bths", query, key) / math.sqrt(query.shape[-1])
     weights = scores.masked_fill(~visible, -math.inf).softmax(dim=-1)
     return torch.einsum("bths,bshe->bthe", weights, value)

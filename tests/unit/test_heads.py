@@ -1,10 +1,10 @@
-"""Next-token heads against their one-token twins."""
+"""Heads against their one-token twins."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from everlong.heads import AdaptiveEmbedding, AdaptiveHead, LinearHead
+from everlong.heads import AdaptiveEmbedding, AdaptiveHead, LinearHead, MaskedTokenHead
 from everlong.shapes import IGNORE
 from everlong.testing.subject import stir_weights
 from tests.reference.adaptive import embed_one, log_probability_one
@@ -132,3 +132,43 @@ def test_a_target_to_ignore_has_no_loss_and_no_gradient(kind: str) -> None:
     (gradient,) = torch.autograd.grad(losses.sum(), hidden)
     assert not gradient[0, 1].any()
     assert bool(gradient[0, 0].any() and gradient[0, 2].any())
+
+
+def masked_head() -> MaskedTokenHead:
+    head = MaskedTokenHead(nn.Embedding(VOCAB + 1, WIDTH)).double()
+    stir_weights(head, seed=0)
+    return head
+
+
+def test_a_masked_head_answers_with_the_vocabulary_and_shares_its_table() -> None:
+    embedding = nn.Embedding(VOCAB + 1, WIDTH)
+    head = MaskedTokenHead(embedding)
+    assert head.weight is embedding.weight
+    assert head.logits(torch.randn(2, 3, WIDTH)).shape == (2, 3, VOCAB)
+
+
+def test_a_masked_head_works_only_where_it_is_asked() -> None:
+    head, seen = masked_head(), list[tuple[int, ...]]()
+    head.transform.register_forward_hook(lambda _, given, __: seen.append(tuple(given[0].shape)))
+    hidden, targets = torch.randn(2, 5, WIDTH, dtype=torch.float64), torch.full((2, 5), IGNORE)
+    targets[0, 1], targets[1, 4] = 3, 7
+    losses = head.losses(hidden, targets)
+    assert seen == [(2, WIDTH)]
+    expected = -head.logits(hidden).log_softmax(dim=-1)
+    torch.testing.assert_close(losses[0, 1], expected[0, 1, 3], rtol=0, atol=1e-13)
+    torch.testing.assert_close(losses[1, 4], expected[1, 4, 7], rtol=0, atol=1e-13)
+    assert int(losses.count_nonzero()) == 2
+
+
+def test_masked_gradients() -> None:
+    head, targets = masked_head(), torch.tensor([[3, IGNORE, 0], [IGNORE, VOCAB - 1, IGNORE]])
+    inputs = (torch.randn(2, 3, WIDTH, dtype=torch.float64, requires_grad=True), *head.parameters())
+    assert torch.autograd.gradcheck(lambda hidden, *_: head.losses(hidden, targets), inputs, fast_mode=True)
+
+
+def test_a_masked_head_that_is_asked_nothing_has_no_loss_and_gradients_of_zero() -> None:
+    head = masked_head()
+    losses = head.losses(torch.randn(1, 3, WIDTH, dtype=torch.float64), torch.full((1, 3), IGNORE))
+    losses.sum().backward()
+    assert not losses.any()
+    assert all(p.grad is not None and not p.grad.any() for p in head.parameters())

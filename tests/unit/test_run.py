@@ -114,3 +114,23 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(copied: Path) -> None:
     (copied / "checkpoints" / "step-00000002" / "state.json").write_text("{}")
     with pytest.warns(everlong.checkpoint.DamagedCheckpointWarning, match="step-00000002/state.json is damaged"):
         assert load(copied).checkpoint.step == 1
+
+
+def test_an_encoder_is_loaded_and_has_no_session(tmp_path: Path) -> None:
+    store = TokenStore.build([Document("a", "once upon a time " * 9)], ByteTokenizer(), tmp_path / "store")
+    model = create_model("bert", d_model=8, n_layers=1, n_heads=2, d_ff=8)
+    config = TrainConfig(task="mlm", steps=2, lanes=2, chunk=8)
+    train(model, store, None, config, tmp_path / "run", tokenizer=ByteTokenizer())
+    run = load(tmp_path / "run", dropout=0.1)
+    assert run.model.weights_digest() == model.weights_digest()
+    assert run.config.dropout == 0.1
+    message = r"run holds bert, an encoder: it reads text and cannot write any\. Train a language model .*gru, lstm"
+    with pytest.raises(ConfigError, match=message):
+        run.session()
+    with pytest.raises(ConfigError, match="cannot write any"):
+        _ = run.language_model
+
+
+def test_a_language_model_is_one(trained: tuple[Path, AnyLanguageModel]) -> None:
+    run = load(trained[0])
+    assert run.language_model is run.model

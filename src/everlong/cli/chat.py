@@ -51,7 +51,8 @@ def chat(
     sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)
     trained = load(run)
     begun = session is not None and session.exists()
-    past = Session.load(session, trained.model, trained.tokenizer) if session and begun else trained.session()
+    model = trained.language_model
+    past = Session.load(session, model, trained.tokenizer) if session and begun else trained.session()
     talk = Conversation(past, names, file=session, sampler=sampler, seed=seed, max_new_tokens=max_new_tokens)
     beginning = "going on after" if begun else "a new conversation after"
     say(f"{beginning} {past.tokens_read:,} tokens · {bytes_text(past.nbytes)} · {HELP}")

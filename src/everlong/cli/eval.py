@@ -1,5 +1,6 @@
-"""``everlong eval``: bits per byte, and how much of it is owed to memory."""
+"""``everlong eval``: bits per byte, and how much of it is owed to memory; for encoders, hidden tokens guessed."""
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -8,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everlong.cli.output import answer, say
+from everlong.cli.output import answer, say, write_text
 from everlong.cli.settings import assign_fields, parse_assignments
 
 if TYPE_CHECKING:
-    from everlong.evaluate import Evaluation
+    from everlong.data import TokenStore
+    from everlong.evaluate import Evaluation, HiddenEvaluation
+    from everlong.run import Run
 
 
 def eval_(
@@ -21,10 +24,14 @@ def eval_(
     document_separator: Annotated[
         str | None, typer.Option(metavar="LINE", help="A line that parts documents within a file.")
     ] = None,
-    lanes: Annotated[int, typer.Option(help="Documents read side by side.")] = 8,
+    lanes: Annotated[int, typer.Option(help="Documents, or an encoder's windows, read side by side.")] = 8,
     chunk: Annotated[
-        int, typer.Option(help="Tokens of each lane in one call, after which the reset reading forgets.")
-    ] = 256,
+        int | None,
+        typer.Option(
+            help="Tokens in one call, after which the reset reading forgets; 256 unless given. An encoder sees no "
+            "others, and has as many as in training."
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Tokens to read altogether; all, unless given.")] = None,
     assign: Annotated[
         list[str] | None,
@@ -33,38 +40,74 @@ def eval_(
     threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves it to PyTorch.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """Measure bits per byte with memory carried, with memory reset every chunk, and with another document's memory."""
+    """Measure bits per byte with memory carried, with memory reset every chunk, and with another document's memory.
+
+    An encoder is measured by the hidden tokens that it guesses; what is hidden is the same each time.
+    """
     changes = parse_assignments(assign or [])
 
     import torch
 
     from everlong.data import TokenStore, read_documents
-    from everlong.evaluate import evaluate
+    from everlong.evaluate import Evaluation
     from everlong.run import load
 
     if threads:
         torch.set_num_threads(threads)
     trained = load(run)
     fields = assign_fields(changes, {"model": type(trained.config)})["model"]
-    model = trained.model.with_config(**fields)
+    if fields:
+        trained = dataclasses.replace(trained, model=trained.model.with_config(**fields))
     documents = read_documents(data, separator=document_separator)
     with tempfile.TemporaryDirectory(prefix="everlong-") as folder:
         store = TokenStore.build(documents, trained.tokenizer, Path(folder) / "store")
         total = min(limit or store.n_tokens, store.n_tokens)
         with _counting(total) as report:
-            found = evaluate(
-                model,
-                store,
-                trained.tokenizer,
-                lanes=lanes,
-                chunk=chunk,
-                limit_tokens=limit,
-                report=report,
-            )
+            found = measure(trained, store, lanes=lanes, chunk=chunk, limit=limit, report=report)
     if as_json:
-        answer({"run": str(run), "model": model.architecture, **found.to_dict()})
-    else:
+        answer({"run": str(run), "model": trained.model.architecture, **found.to_dict()})
+    elif isinstance(found, Evaluation):
         _print(found)
+    else:
+        write_text(hidden_conclusion(found) + "\n")
+
+
+def measure(
+    trained: "Run",
+    store: "TokenStore",
+    *,
+    lanes: int,
+    chunk: int | None,
+    limit: int | None,
+    report: Callable[[int], None],
+) -> "Evaluation | HiddenEvaluation":
+    """What a text says about a model: a language model's bits with and without memory, or an encoder's guesses."""
+    from everlong.evaluate import evaluate, evaluate_hidden
+    from everlong.models import Encoder
+    from everlong.train.folder import training_of
+    from everlong.train.tasks import make_masking
+
+    if not isinstance(trained.model, Encoder):
+        return evaluate(
+            trained.language_model,
+            store,
+            trained.tokenizer,
+            lanes=lanes,
+            chunk=256 if chunk is None else chunk,
+            limit_tokens=limit,
+            report=report,
+        )
+    training = training_of(trained.folder)
+    return evaluate_hidden(
+        trained.model,
+        store,
+        trained.tokenizer,
+        make_masking(trained.model, training, trained.tokenizer),
+        lanes=lanes,
+        chunk=training.chunk if chunk is None else chunk,
+        limit_tokens=limit,
+        report=report,
+    )
 
 
 @contextmanager
@@ -109,6 +152,14 @@ def _print(found: "Evaluation") -> None:
     console.print(conclusion(found), highlight=False)
     if found.bits_per_byte_other is None:
         say("There is one document, so there is no other one's memory. --document-separator parts a file.")
+
+
+def hidden_conclusion(found: "HiddenEvaluation") -> str:
+    """How many hidden tokens were guessed, in a sentence."""
+    return (
+        f"{found.accuracy:.1%} of {found.n_hidden:,} hidden tokens guessed, {found.loss:.4f} nats each, "
+        f"{found.bits_per_byte:.4f} bits per byte, in windows of {found.chunk:,} tokens."
+    )
 
 
 def conclusion(found: "Evaluation") -> str:

@@ -45,7 +45,7 @@ def generate(
         torch.set_num_threads(threads)
     sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)
     trained = load(run)
-    session = trained.session() if memory is None else Session.load(memory, trained.model, trained.tokenizer)
+    session = trained.session() if memory is None else Session.load(memory, trained.language_model, trained.tokenizer)
     session.read(pieces)
     stream = session.stream(max_new_tokens=max_new_tokens, sampler=sampler, seed=seed, stop=stop or [])
     began, before, written, interrupted = time.perf_counter(), session.tokens_read, list[str](), False

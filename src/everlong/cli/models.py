@@ -7,12 +7,14 @@ import typer
 from everlong.cli.output import answer
 from everlong.wording import bytes_text
 
+NOTHING = "Nothing"
+
 
 def models(
     kind: Annotated[str, typer.Option(help="Only this kind: causal, encoder or seq2seq.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """List the architectures: what each remembers, how far back, and bytes per session at default sizes."""
+    """List the architectures: what each remembers, how far it sees, and bytes per session at default sizes."""
     from everlong.models import list_models
 
     names = list_models(kind or None)  # pyright: ignore[reportArgumentType] - a wrong kind is an error with a remedy
@@ -27,22 +29,34 @@ def describe(name: str) -> dict[str, Any]:
     """Facts of an architecture at its default sizes; no weights are made."""
     import torch
 
-    from everlong.models import create_model, describe_model
+    from everlong.models import LanguageModel, create_model, describe_model
 
     kind, config, line = describe_model(name)
     with torch.device("meta"):
         model = create_model(name).eval()
-        memory = model.init_memory(1)
+        memory = model.init_memory(1) if isinstance(model, LanguageModel) else None
     return {
         "name": name,
         "kind": kind,
         "description": line,
-        "remembers": (type(memory).__doc__ or "").strip().splitlines()[0].rstrip(".").replace("`", ""),
+        "remembers": NOTHING if memory is None else first_line(memory),
         "reach_tokens": model.config.reach,
-        "bytes_per_session": memory.nbytes,
+        "bytes_per_session": 0 if memory is None else memory.nbytes,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "defaults": {field: getattr(model.config, field) for field in config.model_fields},
     }
+
+
+def first_line(thing: object) -> str:
+    """What an object is, by the first sentence of its class."""
+    return (type(thing).__doc__ or "").strip().splitlines()[0].rstrip(".").replace("`", "")
+
+
+def reach_text(kind: str, reach: int | None) -> str:
+    """How far a model sees: back, or to both sides."""
+    if kind == "encoder":
+        return "the whole text" if reach is None else f"{reach:,} to each side"
+    return "unbounded" if reach is None else f"{reach:,} tokens"
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
@@ -57,13 +71,13 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     table.add_column("reach", justify="right")
     table.add_column("a session", justify="right", no_wrap=True)
     for row in rows:
-        reach = row["reach_tokens"]
+        size = row["bytes_per_session"]
         table.add_row(
             row["name"],
             row["kind"],
             row["remembers"],
-            "unbounded" if reach is None else f"{reach:,} tokens",
-            bytes_text(row["bytes_per_session"]),
+            reach_text(row["kind"], row["reach_tokens"]),
+            bytes_text(size) if size else "–",
         )
     console = Console()
     console.print(table)

@@ -63,26 +63,30 @@ def line_reporter(*, clock: _Clock) -> Report:
 def describe(now: "Progress") -> str:
     """Loss, bits per byte, speed, memory and time left, in one line."""
     step = f"{now.step:,}/{now.steps:,}" if now.steps else f"{now.step:,}"
+    memory = f"memory {bytes_text(now.memory_bytes)} · " if now.memory_bytes else ""
     return (
         f"step {step} · loss {now.loss:.3f} · {now.bits_per_byte:.3f} bits/byte · {now.tokens_per_second:,.0f} "
-        f"tokens/s · memory {bytes_text(now.memory_bytes)} · {duration_text(now.seconds_left)} left"
+        f"tokens/s · {memory}{duration_text(now.seconds_left)} left"
     )
 
 
 def brief(now: "Progress") -> str:
     """The same in fewer letters: beside a bar, in a terminal of 80 columns, the time left must still show."""
     step = f"{now.step:,}/{now.steps:,}" if now.steps else f"{now.step:,}"
+    memory = f"{bytes_text(now.memory_bytes)} · " if now.memory_bytes else ""
     return (
         f"{step} · loss {now.loss:.3f} · {now.bits_per_byte:.3f} bits/byte · {now.tokens_per_second:,.0f} tok/s "
-        f"· {bytes_text(now.memory_bytes)} · {duration_text(now.seconds_left)} left"
+        f"· {memory}{duration_text(now.seconds_left)} left"
     )
 
 
 def milestone(now: "Progress") -> str:
     """What was measured or saved after this update, if anything."""
     parts: list[str] = []
-    if now.valid_bits_per_byte is not None:
-        parts.append(f"held-out text {now.valid_bits_per_byte:.4f} bits/byte after step {now.step:,}")
+    if now.measured is not None:
+        accuracy = now.measured.figures.get("valid_accuracy")
+        guessed = "" if accuracy is None else f", {accuracy:.1%} of hidden tokens guessed,"
+        parts.append(f"held-out text {now.measured.bits_per_byte:.4f} bits/byte{guessed} after step {now.step:,}")
     if now.saved is not None:
         parts.append(f"saved {now.saved}")
     return " · ".join(parts)

@@ -9,8 +9,9 @@ from everlong.cli.settings import Fields, assign_fields
 from everlong.data.sealed import read_sealed
 from everlong.errors import ConfigError, RunError
 from everlong.models import create_model, describe_model
-from everlong.models.base import AnyLanguageModel
+from everlong.models.base import Model
 from everlong.train import TrainConfig
+from everlong.train.tasks import TASK_OF_KIND, require_learnable
 
 
 @final
@@ -22,7 +23,7 @@ class Recipe:
     fields: Fields
     training: TrainConfig
 
-    def build(self, *, vocab_size: int) -> AnyLanguageModel:
+    def build(self, *, vocab_size: int) -> Model:
         """A new model; the seed decides its weights.
 
         Raises:
@@ -38,9 +39,11 @@ class Recipe:
         """Refuse fields that do not fit, before any text is read.
 
         Raises:
-            ConfigError: a field does not fit.
+            ConfigError: a field does not fit, or the task is for other models.
         """
-        describe_model(self.architecture)[1].parse({**self.fields, "vocab_size": vocab_size})
+        kind, config, _ = describe_model(self.architecture)
+        config.parse({**self.fields, "vocab_size": vocab_size})
+        require_learnable(self.training.task, self.architecture, kind)
 
 
 def new_recipe(architecture: str, layers: Sequence[Mapping[str, Any]]) -> Recipe:
@@ -50,7 +53,8 @@ def new_recipe(architecture: str, layers: Sequence[Mapping[str, Any]]) -> Recipe
         ConfigError: no architecture has that name, or a field is unknown or does not fit.
     """
     model, training = _assign(architecture, layers)
-    return Recipe(architecture=architecture, fields=model, training=TrainConfig.parse(_limits(training, before={})))
+    before: Fields = {"task": TASK_OF_KIND[describe_model(architecture)[0]]}
+    return Recipe(architecture=architecture, fields=model, training=TrainConfig.parse(_limits(training, before=before)))
 
 
 def resumed_recipe(run: Path, architecture: str, layers: Sequence[Mapping[str, Any]]) -> Recipe:

@@ -27,6 +27,10 @@ def train(
     document_separator: Annotated[
         str | None, typer.Option(metavar="LINE", help="A line that parts documents within a file.")
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="lm, the next token, for language models; mlm, hidden tokens, for encoders.", metavar="TASK"),
+    ] = None,
     tokenizer: Annotated[str, typer.Option(help="byte, or bpe:SIZE, which is trained on --data.")] = "byte",
     steps: Annotated[int | None, typer.Option(help="Updates in all; 1000 unless given.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time in all; alone, it is the only limit.")] = None,
@@ -49,7 +53,9 @@ def train(
 
     Ctrl-C saves; the same folder with --resume goes on exactly where the run stopped.
     """
-    flags = {"steps": steps, "minutes": minutes, "lanes": lanes, "chunk": chunk, "seed": seed, "track": track}
+    flags = {
+        "task": task, "steps": steps, "minutes": minutes, "lanes": lanes, "chunk": chunk, "seed": seed, "track": track
+    }  # fmt: skip
     given = {name: value for name, value in flags.items() if value is not None}
     layers = [read_fields(config) if config else {}, merge_fields(parse_assignments(assign or []), given)]
     if not resume and not model:

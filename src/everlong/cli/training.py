@@ -23,7 +23,8 @@ from everlong.cli.progress import reporting
 from everlong.cli.recipe import Recipe
 from everlong.data import LaneReader
 from everlong.errors import EverlongError
-from everlong.models.base import AnyLanguageModel
+from everlong.models import LanguageModel
+from everlong.models.base import Model
 from everlong.train import Result, join_world, rank_device, train
 from everlong.train.distribution import World
 from everlong.train.loop import ignore
@@ -56,7 +57,7 @@ def run_training(recipe: Recipe, source: Source, out: Path, *, resume: bool, thr
                 report=report,
             )
         if world.is_main:
-            say(_conclusion(result, out))
+            say(_conclusion(result, out, model))
             if as_json:
                 answer(_facts(result, out))
     return INTERRUPTED if result.interrupted else 0
@@ -89,16 +90,21 @@ def _built(source: Source, out: Path) -> str:
     return str(out)
 
 
-def _introduction(recipe: Recipe, corpus: Corpus, model: AnyLanguageModel) -> str:
+def _introduction(recipe: Recipe, corpus: Corpus, model: Model) -> str:
     held_out = f", {corpus.valid.n_tokens:,} held out" if corpus.valid else ""
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    memory = (
+        f"{bytes_text(model.eval().init_memory(1).nbytes)} of memory a session"
+        if isinstance(model, LanguageModel)
+        else "an encoder without memory"
+    )
     return (
-        f"{recipe.architecture}: {parameters:,} parameters, {bytes_text(model.eval().init_memory(1).nbytes)} of memory "
-        f"a session · {corpus.train.n_tokens:,} tokens in {corpus.train.n_documents:,} documents{held_out}"
+        f"{recipe.architecture}: {parameters:,} parameters, {memory} · {corpus.train.n_tokens:,} tokens in "
+        f"{corpus.train.n_documents:,} documents{held_out}"
     )
 
 
-def _conclusion(result: Result, out: Path) -> str:
+def _conclusion(result: Result, out: Path, model: Model) -> str:
     best = (
         ""
         if result.best_bits_per_byte is None
@@ -107,7 +113,10 @@ def _conclusion(result: Result, out: Path) -> str:
     done = f"{result.step:,} steps in {duration_text(result.seconds)}{best}; saved {result.checkpoint}"
     if result.interrupted:
         return f"stopped after {done}\ngo on with: {_resume_command(out)}"
-    return f"done: {done}\ntry: everlong generate {shlex.quote(str(out))} --prompt 'Once upon a time'"
+    run = shlex.quote(str(out))
+    if isinstance(model, LanguageModel):
+        return f"done: {done}\ntry: everlong generate {run} --prompt 'Once upon a time'"
+    return f"done: {done}\ntry: everlong eval {run} --data PATH"
 
 
 def _facts(result: Result, out: Path) -> dict[str, Any]:

@@ -62,8 +62,8 @@ class BPETokenizer:
         self.vocab_size = len(tokens)
         self._tokens, self._merges = list(tokens), list(merges)
         byte_of = {character: byte for byte, character in enumerate(byte_characters())}
-        self._token_bytes = [bytes(byte_of[character] for character in token) for token in tokens]
-        self.byte_lengths: NDArray[np.int64] = np.array([len(token) for token in self._token_bytes], np.int64)
+        self.token_bytes = [bytes(byte_of[character] for character in token) for token in tokens]
+        self.byte_lengths: NDArray[np.int64] = np.array([len(token) for token in self.token_bytes], np.int64)
         vocabulary = {token: i for i, token in enumerate(self._tokens)}
         self._merger = _word_merger(models.BPE(vocab=vocabulary, merges=self._merges, cache_capacity=0))
         self._dtype = token_dtype(self.vocab_size)
@@ -149,11 +149,11 @@ class BPETokenizer:
             DataError: an id is outside the vocabulary.
         """
         known = checked(ids, self.vocab_size).tolist()
-        return b"".join([self._token_bytes[token] for token in known]).decode(errors="replace")
+        return b"".join([self.token_bytes[token] for token in known]).decode(errors="replace")
 
     def stream(self) -> TextStream:
         """A decoder that takes tokens one at a time."""
-        return TextStream(self._token_bytes)
+        return TextStream(self.token_bytes)
 
     def n_bytes(self, ids: Ids) -> int:
         """How many UTF-8 bytes these tokens stand for.

@@ -25,7 +25,7 @@ class ByteTokenizer:
 
     def __init__(self) -> None:
         self.byte_lengths: NDArray[np.int64] = np.ones(256, np.int64)
-        self._token_bytes = [bytes([byte]) for byte in range(256)]
+        self.token_bytes = [bytes([byte]) for byte in range(256)]
 
     @property
     def fields(self) -> dict[str, object]:
@@ -64,7 +64,7 @@ class ByteTokenizer:
 
     def stream(self) -> TextStream:
         """A decoder that takes bytes one at a time."""
-        return TextStream(self._token_bytes)
+        return TextStream(self.token_bytes)
 
     def n_bytes(self, ids: Ids) -> int:
         """How many bytes these are.

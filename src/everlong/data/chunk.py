@@ -14,7 +14,8 @@ class Chunk:
     """The next tokens of every lane, in the words of the contract.
 
     ``targets`` is the token after each one, or ``IGNORE`` where that is not in the same document. ``starts`` marks the
-    first token of a document. Tokens from ``lengths`` on are padding.
+    first token of a document. Tokens from ``lengths`` on are padding. Where tokens are hidden (everlong.data.masking),
+    those are the targets of their places, and all others are ``IGNORE``.
     """
 
     tokens: Tokens

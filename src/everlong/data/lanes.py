@@ -36,8 +36,9 @@ class LaneReader:
             raise DataError(_too_short(store.n_tokens, lanes=lanes, chunk=chunk))
         self.store, self.lanes, self.chunk = store, lanes, chunk
         self.epoch = self.offset = 0
-        self._owned = range(rank * lanes // world, (rank + 1) * lanes // world)
-        self._begins: NDArray[np.int64] = np.array(self._owned, np.int64) * self.part
+        self.owned = range(rank * lanes // world, (rank + 1) * lanes // world)
+        """The lanes of this rank, by their number among all."""
+        self._begins: NDArray[np.int64] = np.array(self.owned, np.int64) * self.part
         self._read = 0
 
     def __iter__(self) -> Iterator[Chunk]:
@@ -83,7 +84,7 @@ class LaneReader:
     def _advance(self) -> None:
         rounds, self.offset = divmod(self.offset + self.chunk, self.part)
         self.epoch += rounds
-        self._read += self.chunk * len(self._owned)
+        self._read += self.chunk * len(self.owned)
         if self._read >= RELEASE:
             self.store.release()
             self._read = 0
@@ -98,12 +99,12 @@ class LaneReader:
 
     def _parts(self) -> NDArray[np.unsignedinteger[Any]]:
         """The parts of this rank's lanes, one a row: a view."""
-        first, last = self._owned[0] * self.part, (self._owned[-1] + 1) * self.part
-        return self.store.tokens[first:last].reshape(len(self._owned), self.part)
+        first, last = self.owned[0] * self.part, (self.owned[-1] + 1) * self.part
+        return self.store.tokens[first:last].reshape(len(self.owned), self.part)
 
     def _starts(self, begin: int, end: int) -> NDArray[np.bool_]:
         """Where documents, and parts, begin between two places of the part."""
-        marks = np.zeros((len(self._owned), end - begin), np.bool_)
+        marks = np.zeros((len(self.owned), end - begin), np.bool_)
         marks[:, 0] = begin == 0
         first, last = np.searchsorted(self.store.starts, [self._begins + begin, self._begins + end])
         counts = last - first

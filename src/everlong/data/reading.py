@@ -1,4 +1,4 @@
-"""Evaluation chunks: every document from its beginning, many side by side."""
+"""Evaluation chunks: every document from its beginning to its end, or in windows that stand for themselves."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,17 +40,39 @@ def document_chunks(store: TokenStore, *, lanes: int, chunk: int, limit: int | N
     Raises:
         ConfigError: ``lanes``, ``chunk`` or ``limit`` is less than 1.
     """
+    begins, sizes = _documents(store, lanes=lanes, chunk=chunk, limit=limit)
+    return _document_chunks(store, begins, sizes, lanes=lanes, chunk=chunk)
+
+
+def document_windows(store: TokenStore, *, lanes: int, chunk: int, limit: int | None = None) -> Iterator[DocumentChunk]:
+    """Every document once, in windows of `chunk` tokens, `lanes` of them side by side: for readers without memory.
+
+    Windows come longest first, those of one document beside each other, and are padded to the longest beside them.
+    ``limit`` is how many tokens to read altogether: documents in the order of the store, the last one cut short.
+
+    Raises:
+        ConfigError: ``lanes``, ``chunk`` or ``limit`` is less than 1.
+    """
+    begins, sizes = _documents(store, lanes=lanes, chunk=chunk, limit=limit)
+    return _document_windows(store, begins, sizes, lanes=lanes, chunk=chunk)
+
+
+def _documents(
+    store: TokenStore, *, lanes: int, chunk: int, limit: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each document that is read begins, and how many of its tokens are."""
     limit = store.n_tokens if limit is None else limit
     for name, size in {"lanes": lanes, "chunk": chunk, "limit": limit}.items():
         if size < 1:
             raise ConfigError(f"{name}={size} is too small. Choose 1 or more.")
-    return _document_chunks(store, lanes=lanes, chunk=chunk, limit=limit)
-
-
-def _document_chunks(store: TokenStore, *, lanes: int, chunk: int, limit: int) -> Iterator[DocumentChunk]:
     n_documents = int(np.searchsorted(store.starts[:-1], limit))
     begins = store.starts[:n_documents]
-    sizes = np.minimum(store.starts[1 : n_documents + 1], limit) - begins
+    return begins, np.minimum(store.starts[1 : n_documents + 1], limit) - begins
+
+
+def _document_chunks(
+    store: TokenStore, begins: NDArray[np.int64], sizes: NDArray[np.int64], *, lanes: int, chunk: int
+) -> Iterator[DocumentChunk]:
     waiting = iter(np.argsort(-sizes, kind="stable").tolist())
     document: NDArray[np.int64] = np.full(lanes, -1, np.int64)
     offset: NDArray[np.int64] = np.zeros(lanes, np.int64)
@@ -67,6 +89,29 @@ def _document_chunks(store: TokenStore, *, lanes: int, chunk: int, limit: int) -
             offset=torch.from_numpy(offset.copy()),
         )
         offset += np.minimum(left, chunk)
+        unreleased += lanes * chunk
+        if unreleased >= RELEASE:
+            store.release()
+            unreleased = 0
+
+
+def _document_windows(
+    store: TokenStore, begins: NDArray[np.int64], sizes: NDArray[np.int64], *, lanes: int, chunk: int
+) -> Iterator[DocumentChunk]:
+    counts = -(-sizes // chunk)
+    document = np.repeat(np.arange(len(sizes)), counts)
+    offset = chunk * (np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts))
+    lengths = np.minimum(sizes[document] - offset, chunk)
+    order = np.argsort(-lengths, kind="stable")
+    unreleased = 0
+    for at in range(0, len(order), lanes):
+        beside = order[at : at + lanes]
+        first, width = begins[document[beside]] + offset[beside], int(lengths[beside[0]])
+        yield DocumentChunk(
+            chunk=_chunk(store.tokens, first, left=lengths[beside], fresh=offset[beside] == 0, width=width),
+            document=torch.from_numpy(document[beside]),
+            offset=torch.from_numpy(offset[beside]),
+        )
         unreleased += lanes * chunk
         if unreleased >= RELEASE:
             store.release()

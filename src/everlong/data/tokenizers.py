@@ -1,6 +1,6 @@
 """Text to tokens and back, without loss, in any language."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -32,6 +32,11 @@ class Tokenizer(Protocol):
     @property
     def digest(self) -> str:
         """SHA-256 of everything that decides the tokens of a text, in hexadecimal."""
+        ...
+
+    @property
+    def token_bytes(self) -> Sequence[bytes]:
+        """For each id, the bytes it stands for, one or more."""
         ...
 
     @property

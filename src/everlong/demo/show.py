@@ -126,7 +126,7 @@ def show(
     result = train(model, train_store, held_out, training, home, tokenizer=tokenizer, report=note)
     run = load(home)
     tell("reading the held-out chapters with their memory, without any, and with another chapter's")
-    evaluation = evaluate(run.model, held_out, tokenizer, lanes=held_out.n_documents, chunk=training.chunk)
+    evaluation = evaluate(run.language_model, held_out, tokenizer, lanes=held_out.n_documents, chunk=training.chunk)
     tell("writing on, and writing on again in a new process")
     story = _story(run, folder / "story.memory", threads=threads)
     return Showing(

@@ -1,8 +1,7 @@
 """Three readings of the same documents, side by side."""
 
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from everlong.data import Chunk, DocumentChunk, Tokenizer, TokenStore, document_
 from everlong.errors import DataError
 from everlong.evaluate.bits import BitTable
 from everlong.evaluate.evaluation import DocumentBits, Evaluation, PositionBits
+from everlong.evaluate.mode import evaluating
 from everlong.evaluate.partners import PartnerReader
 from everlong.memory import Memory
 from everlong.models.base import AnyLanguageModel
@@ -52,7 +52,7 @@ def evaluate(
     positions, documents = BitTable(), BitTable()
     other = store.n_documents > 1
     done = 0
-    with _evaluating(model):
+    with evaluating(model), torch.inference_mode():
         for piece, losses in _read(model, store, lanes=lanes, chunk=chunk, limit=limit_tokens, with_other=other):
             counted = (piece.chunk.targets != IGNORE).numpy()
             n_bytes = tokenizer.byte_lengths[piece.chunk.targets.numpy()[counted]]
@@ -122,15 +122,3 @@ def _losses(model: AnyLanguageModel, chunk: Chunk, memory: Memory | None) -> tup
         chunk.tokens, chunk.targets, memory, starts=chunk.starts, lengths=chunk.lengths
     )
     return losses, after
-
-
-@contextmanager
-def _evaluating(model: AnyLanguageModel) -> Generator[None]:
-    """The model without dropout and gradients, and afterwards in the mode it was in."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        model.train(training)

@@ -1,17 +1,36 @@
-"""Every architecture behind one contract: ``logits, memory = model(tokens, memory)``."""
+"""Every architecture: ``logits, memory = model(tokens, memory)``, or ``hidden = encoder(tokens)``."""
 
-from everlong.models import gru, lstm, transformer, transformer_xl
+from everlong.models import (
+    bert,
+    compressive_transformer,
+    gru,
+    longformer,
+    longformer_encoder,
+    lstm,
+    reformer,
+    sparse_transformer,
+    transformer,
+    transformer_xl,
+)
 from everlong.models.base import LanguageModel, ModelConfig
+from everlong.models.encoder import Encoder
 from everlong.models.registry import create_model, describe_model, list_models
 
 __all__ = [
+    "Encoder",
     "LanguageModel",
     "ModelConfig",
+    "bert",
+    "compressive_transformer",
     "create_model",
     "describe_model",
     "gru",
     "list_models",
+    "longformer",
+    "longformer_encoder",
     "lstm",
+    "reformer",
+    "sparse_transformer",
     "transformer",
     "transformer_xl",
 ]

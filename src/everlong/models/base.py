@@ -1,10 +1,11 @@
-"""The contract every causal model obeys, and what it takes to obey it written once.
+"""What every model is, and the contract every causal one obeys, with what it takes to obey it written once.
 
     logits, memory = model(tokens, memory)
     logits, memory = model(tokens, memory, starts=starts, lengths=lengths)
 
 An architecture supplies three things: `init_memory`, `advance` (hidden states and the next memory) and a head. Checking
-arguments, keeping the clock, idle lanes and losses are the same for all and live here.
+arguments, keeping the clock, idle lanes and losses are the same for all and live here. Encoders, which have no stream,
+share `Model` and the checks (everlong.models.encoder).
 """
 
 import hashlib
@@ -29,7 +30,7 @@ M = TypeVar("M", bound=Memory)
 
 
 class ModelConfig(Config):
-    """Fields that every language model has."""
+    """Fields that every model has."""
 
     vocab_size: int = Field(default=256, ge=1)
     d_model: int = Field(default=256, ge=1)
@@ -38,7 +39,7 @@ class ModelConfig(Config):
 
     @property
     def reach(self) -> int | None:
-        """How many tokens back a prediction can see at most, through all layers; ``None`` when nothing bounds it."""
+        """How many tokens back (an encoder: to each side) all layers together see; ``None`` when nothing bounds it."""
         return None
 
 
@@ -51,8 +52,8 @@ class Advance(Generic[M]):
     aux: Mapping[str, Tensor]
 
 
-class LanguageModel(nn.Module, ABC, Generic[M]):
-    """A causal model over token streams: chunks and a memory in, logits and the next memory out."""
+class Model(nn.Module, ABC):
+    """Weights that follow from a config, under a name of the registry."""
 
     architecture: ClassVar[str]
     """The name in the registry."""
@@ -64,22 +65,8 @@ class LanguageModel(nn.Module, ABC, Generic[M]):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self._config = config
-        self._slots: dict[tuple[bool, torch.dtype], Memory] = {}
         self.recompute = False
         """Whether training keeps only each layer's input and computes its activations again in the backward pass."""
-
-    if TYPE_CHECKING:
-
-        def __call__(
-            self,
-            tokens: Tokens,
-            memory: M | None = None,
-            *,
-            starts: Starts | None = None,
-            lengths: Lengths | None = None,
-        ) -> tuple[Logits, M]:
-            """See `forward`."""
-            ...
 
     @property
     def config(self) -> ModelConfig:
@@ -95,6 +82,53 @@ class LanguageModel(nn.Module, ABC, Generic[M]):
     def dtype(self) -> torch.dtype:
         """The type of the weights; a memory keeps it under autocast too."""
         return next(self.parameters()).dtype
+
+    def config_json(self) -> str:
+        """The config as canonical JSON."""
+        return self.config.to_json()
+
+    def weights_digest(self) -> str:
+        """SHA-256 of all weights and buffers, in hexadecimal."""
+        digest = hashlib.sha256()
+        add_tensors(digest.update, self.state_dict())
+        return digest.hexdigest()
+
+    def with_config(self, **changes: Any) -> Self:
+        """The same weights under another config, for fields that no weight depends on (a longer memory, say).
+
+        Raises:
+            ConfigError: a changed field changes the shape of a weight.
+        """
+        other = type(self)(self.config.replace(**changes)).to(device=self.device, dtype=self.dtype)
+        mine, theirs = self.state_dict(), other.state_dict()
+        # Buffers are constants, not weights: where a size of theirs changes, they are those of the new config.
+        mine |= {name: x for name, x in other.named_buffers() if name in mine and mine[name].shape != x.shape}
+        if mine.keys() != theirs.keys() or any(mine[n].shape != theirs[n].shape for n in mine):
+            changed = ", ".join(f"{name}={value}" for name, value in changes.items())
+            raise ConfigError(f"{changed} changes the weights of this {self.architecture}; train a new model for it.")
+        other.load_state_dict(mine)
+        return other.train(self.training)
+
+
+class LanguageModel(Model, Generic[M]):
+    """A causal model over token streams: chunks and a memory in, logits and the next memory out."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self._slots: dict[tuple[bool, torch.dtype], Memory] = {}
+
+    if TYPE_CHECKING:
+
+        def __call__(
+            self,
+            tokens: Tokens,
+            memory: M | None = None,
+            *,
+            starts: Starts | None = None,
+            lengths: Lengths | None = None,
+        ) -> tuple[Logits, M]:
+            """See `forward`."""
+            ...
 
     @abstractmethod
     def init_memory(self, lanes: int) -> M:
@@ -146,30 +180,6 @@ class LanguageModel(nn.Module, ABC, Generic[M]):
         step = self._step(tokens, memory, starts, lengths)
         return self.head.losses(step.hidden, targets), step.memory, step.aux
 
-    def config_json(self) -> str:
-        """The config as canonical JSON."""
-        return self.config.to_json()
-
-    def weights_digest(self) -> str:
-        """SHA-256 of all weights and buffers, in hexadecimal."""
-        digest = hashlib.sha256()
-        add_tensors(digest.update, self.state_dict())
-        return digest.hexdigest()
-
-    def with_config(self, **changes: Any) -> Self:
-        """The same weights under another config, for fields that no weight depends on (a longer memory, say).
-
-        Raises:
-            ConfigError: a changed field changes the shape of a weight.
-        """
-        other = type(self)(self.config.replace(**changes)).to(device=self.device, dtype=self.dtype)
-        mine, theirs = self.state_dict(), other.state_dict()
-        if mine.keys() != theirs.keys() or any(mine[n].shape != theirs[n].shape for n in mine):
-            changed = ", ".join(f"{name}={value}" for name, value in changes.items())
-            raise ConfigError(f"{changed} changes the weights of this {self.architecture}; train a new model for it.")
-        other.load_state_dict(mine)
-        return other.train(self.training)
-
     def _step(self, tokens: Tensor, memory: M | None, starts: Tensor | None, lengths: Tensor | None) -> Advance[M]:
         check_chunk(tokens, starts=starts, lengths=lengths)
         if memory is None:
@@ -181,15 +191,7 @@ class LanguageModel(nn.Module, ABC, Generic[M]):
             )
         memory = self._fitting(memory)
         clock = tick(memory.position, time=tokens.shape[1], starts=starts, lengths=lengths)
-        if clock.valid is not None:
-            tokens = tokens.where(clock.valid, 0)
-        low, high = (int(bound) for bound in tokens.aminmax())
-        if low < 0 or high >= self.config.vocab_size:
-            raise ShapeError(
-                f"token {low if low < 0 else high} is outside the vocabulary of {self.config.vocab_size}. "
-                "Use the tokenizer the model was trained with."
-            )
-        step = self.advance(tokens, memory, clock)
+        step = self.advance(real_tokens(tokens, clock, vocab_size=self.config.vocab_size), memory, clock)
         step.memory.made_by(self)
         return step
 
@@ -200,8 +202,7 @@ class LanguageModel(nn.Module, ABC, Generic[M]):
         fits = self._slots[mode]
         if type(memory) is type(fits):
             memory = self.adopt(memory)
-        have = {name: (leaf.shape[1:], leaf.dtype) for name, leaf in memory.flatten().items()}
-        need = {name: (leaf.shape[1:], leaf.dtype) for name, leaf in fits.flatten().items()}
+        have, need = ([(leaf.shape[1:], leaf.dtype) for leaf in x.flatten().values()] for x in (memory, fits))
         if type(memory) is not type(fits) or have != need:
             raise MemoryMismatch(
                 f"this {self.architecture} needs a {_slots(fits)}, got a {_slots(memory)}. "
@@ -241,6 +242,29 @@ def check_chunk(tokens: Tensor, *, starts: Tensor | None, lengths: Tensor | None
         )
     if bool(((lengths < 0) | (lengths > time)).any()):
         raise ShapeError(f"lengths must lie between 0 and the chunk's {time} tokens, got {lengths.tolist()}.")
+
+
+def real_tokens(tokens: Tokens, clock: Clock, *, vocab_size: int, symbols: int = 0) -> Tokens:
+    """The tokens, with 0 for padding, whatever stood there.
+
+    Args:
+        tokens: those of the call that `clock` belongs to.
+        clock: says which are real.
+        vocab_size: ids below it are tokens of text.
+        symbols: ids from there on that the model also knows.
+
+    Raises:
+        ShapeError: a real token is none of these.
+    """
+    if clock.valid is not None:
+        tokens = tokens.where(clock.valid, 0)
+    low, high = (int(bound) for bound in tokens.aminmax())
+    if low < 0 or high >= vocab_size + symbols:
+        raise ShapeError(
+            f"token {low if low < 0 else high} is outside the vocabulary of {vocab_size}. "
+            "Use the tokenizer the model was trained with."
+        )
+    return tokens
 
 
 def _slots(memory: Memory) -> str:

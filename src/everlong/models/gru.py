@@ -17,7 +17,7 @@ from everlong.heads import LinearHead
 from everlong.memory import Memory, memory_type
 from everlong.models.base import Advance, LanguageModel, ModelConfig
 from everlong.models.registry import register
-from everlong.nn.scan import State, gru_layer, scan
+from everlong.nn.scan import State, gru_layer, layer_weights, own_precision, scan
 from everlong.shapes import Hidden, Tokens
 
 
@@ -76,7 +76,7 @@ class GRU(LanguageModel[GRUMemory]):
 
     def _run(self, x: Hidden, state: State) -> tuple[Hidden, State]:
         (h,) = state
-        with torch.autocast(x.device.type, enabled=False):
+        with own_precision(x):
             x = x.to(h.dtype)
             if x.device.type == "cuda":
                 x, last = self.cells(x, h.transpose(0, 1).contiguous())
@@ -84,27 +84,18 @@ class GRU(LanguageModel[GRUMemory]):
             if x.shape[1] == 1 and not self.training:
                 return self._run_one(x[:, 0], h)
             ends: list[Tensor] = []
-            for n in range(self.config.n_layers):
+            for n, weights in enumerate(layer_weights(self.cells)):
                 x = F.dropout(x, self.config.dropout, self.training) if n > 0 else x
-                x = gru_layer(x, h[:, n], *self._weights(n))
+                x = gru_layer(x, h[:, n], *weights)
                 ends.append(x[:, -1])
         return x, (torch.stack(ends, dim=1),)
 
     def _run_one(self, x: Float[Tensor, "b d"], h: Float[Tensor, "b l d"]) -> tuple[Hidden, State]:
         after: list[Tensor] = []
-        for n in range(self.config.n_layers):
-            x = torch.gru_cell(x, h[:, n], *self._weights(n))
+        for n, weights in enumerate(layer_weights(self.cells)):
+            x = torch.gru_cell(x, h[:, n], *weights)
             after.append(x)
         return x[:, None], (torch.stack(after, dim=1),)
-
-    def _weights(self, layer: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        cells, n = self.cells, layer
-        return (
-            getattr(cells, f"weight_ih_l{n}"),
-            getattr(cells, f"weight_hh_l{n}"),
-            getattr(cells, f"bias_ih_l{n}"),
-            getattr(cells, f"bias_hh_l{n}"),
-        )
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from everlong.heads import LinearHead
 from everlong.memory import Memory, memory_type
 from everlong.models.base import Advance, LanguageModel, ModelConfig
 from everlong.models.registry import register
-from everlong.nn.scan import State, scan
+from everlong.nn.scan import State, layer_weights, own_precision, scan
 from everlong.shapes import Hidden, Tokens
 
 
@@ -81,7 +81,7 @@ class LSTM(LanguageModel[LSTMMemory]):
 
     def _run(self, x: Hidden, state: State) -> tuple[Hidden, State]:
         h, c = state
-        with torch.autocast(x.device.type, enabled=False):
+        with own_precision(x):
             x = x.to(h.dtype)
             if x.shape[1] == 1 and not self.training:
                 return self._run_one(x[:, 0], h, c)
@@ -93,8 +93,7 @@ class LSTM(LanguageModel[LSTMMemory]):
     ) -> tuple[Hidden, State]:
         # The library's kernel packs all weights anew in each call, which for one token costs more than the token.
         after: list[tuple[Tensor, Tensor]] = []
-        for n in range(self.config.n_layers):
-            weights = (getattr(self.cells, f"{name}_l{n}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        for n, weights in enumerate(layer_weights(self.cells)):
             x, cell = torch.lstm_cell(x, (h[:, n], c[:, n]), *weights)
             after.append((x, cell))
         hidden, cells = (torch.stack(parts, dim=1) for parts in zip(*after, strict=True))

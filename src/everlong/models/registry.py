@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar, get_args
 
 from everlong.errors import ConfigError, did_you_mean
-from everlong.models.base import AnyLanguageModel, ModelConfig
+from everlong.models.base import Model, ModelConfig
 
 Kind = Literal["causal", "encoder", "seq2seq"]
 
-_MODELS: dict[str, tuple[Kind, type[AnyLanguageModel]]] = {}
+_MODELS: dict[str, tuple[Kind, type[Model]]] = {}
 
-C = TypeVar("C", bound=type[AnyLanguageModel])
+C = TypeVar("C", bound=type[Model])
 
 
 def register(name: str, *, kind: Kind) -> Callable[[C], C]:
@@ -47,8 +47,11 @@ def describe_model(name: str) -> tuple[Kind, type[ModelConfig], str]:
     return kind, cls.Config, (cls.__doc__ or "").strip().splitlines()[0]
 
 
-def create_model(name: str, **overrides: Any) -> AnyLanguageModel:
+def create_model(name: str, **overrides: Any) -> Any:
     """A new model with its default config, some fields overridden.
+
+    It is a `LanguageModel` where the kind is ``causal``, an `Encoder` where it is ``encoder``. The type follows from a
+    name, which type checkers cannot follow: annotate the variable, or build from the class, as in ``GRU(GRUConfig())``.
 
     >>> create_model("gru", vocab_size=256, d_model=64).config.d_model
     64
@@ -60,7 +63,7 @@ def create_model(name: str, **overrides: Any) -> AnyLanguageModel:
     return cls(cls.Config.parse(overrides))
 
 
-def _find(name: str) -> tuple[Kind, type[AnyLanguageModel]]:
+def _find(name: str) -> tuple[Kind, type[Model]]:
     if name not in _MODELS:
         raise ConfigError(
             f"no architecture '{name}'.{did_you_mean(name, _MODELS)} Available: {', '.join(list_models())}."

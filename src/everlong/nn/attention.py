@@ -13,6 +13,8 @@ The keys' gradients are added up in place, where slices in autograd's hands woul
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -44,9 +46,28 @@ def attend(
         sight: who sees what.
         dropout: share of attention weights dropped.
     """
-    if query.device.type == "cpu" and dropout == 0.0:
-        return _Attend.apply(query, key, value, sight)  # pyright: ignore[reportReturnType]
-    return attend_openly(query, key, value, sight=sight, dropout=dropout)
+    return attend_jointly([Look(query=query, key=key, value=value, sight=sight)], dropout=dropout)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What the tokens of a chunk ask of one line of keys."""
+
+    query: Float[Tensor, "b t h e"]
+    key: Float[Tensor, "b s h e"]
+    value: Float[Tensor, "b s h e"]
+    sight: Sight
+
+
+def attend_jointly(looks: Sequence[Look], *, dropout: float = 0.0) -> Float[Tensor, "b t h e"]:
+    """One softmax over all that the tokens of a chunk see in several lines, each of which they may ask otherwise.
+
+    Every token sees something in some line, and no key twice.
+    """
+    if looks[0].query.device.type == "cpu" and dropout == 0.0:
+        lines = (x for look in looks for x in (look.query, look.key, look.value))
+        return _Attend.apply([look.sight for look in looks], *lines)  # pyright: ignore[reportReturnType]
+    return attend_openly(looks, dropout=dropout)
 
 
 def scale(width: int) -> float:
@@ -58,56 +79,65 @@ class _Attend(torch.autograd.Function):
     """The blocks one by one through the processor's fused kernel and its backward."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, sight: Sight) -> Tensor:
+    def forward(ctx: Any, sights: Sequence[Sight], *lines: Tensor) -> Tensor:
+        query = lines[0]
         biases = _Biases(query)
-        parts = _Parts(query, overlaps=sight.overlaps)
-        for block in sight.blocks:
-            q, k, v = _heads_first(block, query, key, value)
-            bias, empty = biases.get(block)
-            part, log_total = _fused(q, k, v, 0.0, False, attn_mask=bias)
-            parts.add(block, part.transpose(1, 2), log_total.transpose(1, 2), empty)
-        ctx.sight = sight
-        ctx.save_for_backward(query, key, value, parts.out, parts.log_total)
+        parts = _Parts(query, shared=len(sights) > 1 or sights[0].overlaps > 0)
+        for nth, look in enumerate(_looks(sights, lines)):
+            apart = 0 if nth else len(look.sight.blocks) - look.sight.overlaps
+            for place, block in enumerate(look.sight.blocks):
+                bias, empty = biases.get(block)
+                part, log_total = _fused(*_heads_first(block, look), 0.0, False, attn_mask=bias)
+                parts.add(block, part.transpose(1, 2), log_total.transpose(1, 2), empty, joins=place >= apart)
+        ctx.sights = sights
+        ctx.save_for_backward(*lines, parts.out, parts.log_total)
         return parts.out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        query, key, value, out, log_total = ctx.saved_tensors
+        *lines, out, log_total = ctx.saved_tensors
         grad = grads[0] if grads[0].stride(-1) == 1 else grads[0].contiguous()
-        d_query, d_key, d_value = (torch.zeros(x.shape, dtype=x.dtype) for x in (query, key, value))
-        biases = _Biases(query)
-        for block in ctx.sight.blocks:
-            q, k, v = _heads_first(block, query, key, value)
-            g, o, total = (x[block.rows].transpose(1, 2) for x in (grad, out, log_total))
-            dq, dk, dv = _fused_backward(g, q, k, v, o, total, 0.0, False, attn_mask=biases.get(block)[0])
-            d_query[block.rows] += dq.transpose(1, 2)
-            d_key[block.columns] += dk.transpose(1, 2)
-            d_value[block.columns] += dv.transpose(1, 2)
-        return d_query, d_key, d_value, None
+        d_lines = [torch.zeros(x.shape, dtype=x.dtype) for x in lines]
+        biases = _Biases(lines[0])
+        for look, d_look in zip(_looks(ctx.sights, lines), _looks(ctx.sights, d_lines), strict=True):
+            for block in look.sight.blocks:
+                g, o, total = (block.rows(x).transpose(1, 2) for x in (grad, out, log_total))
+                bias, _ = biases.get(block)
+                parts = _fused_backward(g, *_heads_first(block, look), o, total, 0.0, False, attn_mask=bias)
+                for d_line, part in zip(_heads_first(block, d_look), parts, strict=True):
+                    d_line += part
+        return None, *d_lines
+
+
+def _looks(sights: Sequence[Sight], lines: Sequence[Tensor]) -> list[Look]:
+    """The looks of queries, keys and values that stand one after the other."""
+    triples = zip(lines[::3], lines[1::3], lines[2::3], sights, strict=True)
+    return [Look(query=query, key=key, value=value, sight=sight) for query, key, value, sight in triples]
 
 
 class _Parts:
     """Outputs and log-denominators of blocks, joined where blocks share queries."""
 
-    def __init__(self, query: Tensor, *, overlaps: bool) -> None:
+    def __init__(self, query: Tensor, *, shared: bool) -> None:
         kind = torch.promote_types(query.dtype, torch.float32)
-        self.overlaps = overlaps
+        self.shared = shared
         self.out = torch.zeros(query.shape, dtype=query.dtype)
         self.log_total = torch.full(query.shape[:3], -math.inf, dtype=kind)
 
-    def add(self, block: Block, part: Tensor, log_total: Tensor, empty: Tensor | None) -> None:
-        if not self.overlaps:
-            self.out[block.rows], self.log_total[block.rows] = part, log_total
-            return
-        if empty is not None:
+    def add(self, block: Block, part: Tensor, log_total: Tensor, empty: Tensor | None, *, joins: bool) -> None:
+        """Enter a block; it `joins` if others may have had its queries before."""
+        if self.shared and empty is not None:
             # The kernel calls the denominator of an empty sum 1.
             log_total = log_total.masked_fill(empty, -math.inf)
-        before = self.log_total[block.rows]
+        out, before = block.rows(self.out), block.rows(self.log_total)
+        if not joins:
+            out[:], before[:] = part, log_total
+            return
         joint = torch.logaddexp(before, log_total)
         old, new = ((x - joint).exp().nan_to_num(nan=0.0)[..., None] for x in (before, log_total))
-        self.out[block.rows] = self.out[block.rows] * old + part * new
-        self.log_total[block.rows] = joint
+        out.mul_(old).add_(part * new)
+        before.copy_(joint)
 
 
 class _Biases:
@@ -137,36 +167,32 @@ class _Biases:
         return bias.masked_fill_(~visible, -math.inf)[:, None], empty if bool(empty.any()) else None
 
 
-def _heads_first(block: Block, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    q, k, v = query[block.rows], key[block.columns], value[block.columns]
+def _heads_first(block: Block, look: Look) -> tuple[Tensor, Tensor, Tensor]:
+    q, k, v = block.rows(look.query), block.columns(look.key), block.columns(look.value)
     return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
 
-def attend_openly(
-    query: Float[Tensor, "b t h e"],
-    key: Float[Tensor, "b s h e"],
-    value: Float[Tensor, "b s h e"],
-    *,
-    sight: Sight,
-    dropout: float,
-) -> Float[Tensor, "b t h e"]:
+def attend_openly(looks: Sequence[Look], *, dropout: float) -> Float[Tensor, "b t h e"]:
     """The same by matrix products and autograd: for other devices, and for dropped weights."""
+    query = looks[0].query
     kind = torch.promote_types(query.dtype, torch.float32)
     biases = _Biases(query)
     peak = torch.full(query.shape[:3], -math.inf, dtype=kind, device=query.device)
     scored: list[tuple[Block, Tensor, Tensor]] = []
-    for block in sight.blocks:
-        q, k, v = _heads_first(block, query, key, value)
-        scores = (q * scale(q.shape[-1])) @ k.transpose(2, 3)
-        bias, _ = biases.get(block)
-        scores = (scores if bias is None else scores + bias).to(kind)
-        peak[block.rows] = torch.maximum(peak[block.rows], scores.detach().amax(dim=-1).transpose(1, 2))
-        scored.append((block, scores, v))
+    for look in looks:
+        for block in look.sight.blocks:
+            q, k, v = _heads_first(block, look)
+            scores = (q * scale(q.shape[-1])) @ k.transpose(2, 3)
+            bias, _ = biases.get(block)
+            scores = (scores if bias is None else scores + bias).to(kind)
+            highest = block.rows(peak)
+            highest.copy_(torch.maximum(highest, scores.detach().amax(dim=-1).transpose(1, 2)))
+            scored.append((block, scores, v))
     total = torch.zeros_like(peak)
     out = torch.zeros(query.shape, dtype=kind, device=query.device)
     for block, scores, v in scored:
-        weights = (scores - peak[block.rows].transpose(1, 2)[..., None]).exp()
-        total[block.rows] += weights.sum(dim=-1).transpose(1, 2)
+        weights = (scores - block.rows(peak).transpose(1, 2)[..., None]).exp()
+        block.rows(total).add_(weights.sum(dim=-1).transpose(1, 2))
         kept = F.dropout(weights, dropout).to(v.dtype)
-        out[block.rows] += (kept @ v).transpose(1, 2)
+        block.rows(out).add_((kept @ v).transpose(1, 2))
     return (out / total[..., None]).to(query.dtype)

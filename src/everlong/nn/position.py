@@ -1,7 +1,10 @@
 """Encodings of distance and of index, tabulated in float64 and kept: they are constants of a model's life."""
 
+import math
+from typing import Any
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
@@ -41,11 +44,13 @@ class Rotary(nn.Module):
     Args:
         width: size of a head, even.
         base: the slowest pair turns by about ``1 / base`` per token.
+        period: if given, speeds are rounded so that every pair turns a whole number of times in so many tokens.
+            Vectors can then be kept as they were turned, in a stream of any length: indices are equal modulo `period`.
     """
 
-    def __init__(self, *, width: int, base: float) -> None:
+    def __init__(self, *, width: int, base: float, period: int | None = None) -> None:
         super().__init__()
-        self.width, self.base = width, base
+        self.width, self.base, self.period = width, base, period
         self._turn = torch.empty(0, 2, width // 2)
 
     def angles(self, count: int, *, like: Tensor) -> Float[Tensor, "s 2 f"]:
@@ -55,15 +60,47 @@ class Rotary(nn.Module):
             # A table made while generating must serve training as well.
             with torch.inference_mode(False):
                 index = torch.arange(max(count, len(turn)), device=like.device, dtype=torch.float64)
-                angle = index[:, None] * _speeds(self.width, base=self.base, like=like)
+                angle = index[:, None] * self._speeds(like)
                 self._turn = turn = torch.stack([angle.cos(), angle.sin()], dim=1).to(like.dtype)
         return turn[:count]
 
-    def forward(self, x: Float[Tensor, "b s h e"], angles: Float[Tensor, "s 2 f"]) -> Float[Tensor, "b s h e"]:
+    def angles_of(self, index: Int[Tensor, "b s"], *, like: Tensor) -> Float[Tensor, "b s 2 f"]:
+        """Cosines and sines of any indices, made anew: in float64 they are exact to 1e-7 for the first billion."""
+        if self.period is not None:
+            index = index % self.period
+        angle = index[..., None] * self._speeds(like)
+        return torch.stack([angle.cos(), angle.sin()], dim=-2).to(like.dtype)
+
+    def forward(self, x: Float[Tensor, "b s h e"], angles: Float[Tensor, "... s 2 f"]) -> Float[Tensor, "b s h e"]:
         """The turned vectors."""
-        cos, sin = angles.to(x.dtype)[:, :, None].unbind(dim=1)
+        cos, sin = angles.to(x.dtype)[..., None, :].unbind(dim=-3)
+        return _Turned.apply(x, cos, sin)  # pyright: ignore[reportReturnType]
+
+    def _speeds(self, like: Tensor) -> Float[Tensor, "f"]:
+        speeds = _speeds(self.width, base=self.base, like=like)
+        if self.period is None:
+            return speeds
+        slowest = 2 * math.pi / self.period
+        return (speeds / slowest).round().clamp(min=1) * slowest
+
+
+class _Turned(torch.autograd.Function):
+    """Pairs turned by given angles, written where they belong: products and sums kept apart would double the memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
         left, right = x.chunk(2, dim=-1)
-        return torch.cat([left * cos - right * sin, left * sin + right * cos], dim=-1)
+        turned = x.new_empty(x.shape)
+        a, b = turned.chunk(2, dim=-1)
+        torch.mul(left, cos, out=a).addcmul_(right, sin, value=-1)
+        torch.mul(left, sin, out=b).addcmul_(right, cos)
+        return turned
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        cos, sin = ctx.saved_tensors
+        return _Turned.apply(grads[0], cos, -sin), None, None  # pyright: ignore[reportReturnType]
 
 
 def _speeds(width: int, *, base: float, like: Tensor) -> Float[Tensor, "f"]:

@@ -12,6 +12,7 @@ infinity, so that the causal mask costs nothing.
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -43,12 +44,42 @@ def attend_relative(
         sight: who sees what.
         dropout: share of attention weights dropped.
     """
+    out, _ = _attend(query, key, value, distance, (content_bias, distance_bias), sight, dropout, counts=False)
+    return out
+
+
+def attend_relative_counting(
+    query: Float[Tensor, "b t h e"],
+    key: Float[Tensor, "b s h e"],
+    value: Float[Tensor, "b s h e"],
+    distance: Float[Tensor, "r h e"],
+    *,
+    content_bias: Float[Tensor, "h e"],
+    distance_bias: Float[Tensor, "h e"],
+    sight: Sight,
+    dropout: float = 0.0,
+) -> tuple[Float[Tensor, "b t h e"], Float[Tensor, "b s"]]:
+    """As `attend_relative`, and the weight that each key received, over all heads and queries and before dropout."""
+    return _attend(query, key, value, distance, (content_bias, distance_bias), sight, dropout, counts=True)
+
+
+def _attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    distance: Tensor,
+    biases: tuple[Tensor, Tensor],
+    sight: Sight,
+    dropout: float,
+    *,
+    counts: bool,
+) -> tuple[Tensor, Tensor]:
     factor = scale(query.shape[-1])
     # Under autocast projections are bfloat16 and biases are not: the products below want one type.
-    to_keys, to_distances = (((query + bias) * factor).to(query.dtype) for bias in (content_bias, distance_bias))
+    to_keys, to_distances = (((query + bias) * factor).to(query.dtype) for bias in biases)
     # Within a Function torch always reports that gradients are off, so whether to keep the weights is asked here.
     keep = torch.is_grad_enabled()
-    return _Relative.apply(to_keys, to_distances, key, value, distance, sight, dropout, keep)  # pyright: ignore[reportReturnType]
+    return _Relative.apply(to_keys, to_distances, key, value, distance, sight, dropout, keep, counts)  # pyright: ignore[reportReturnType]
 
 
 def attend_relative_few(
@@ -71,18 +102,42 @@ def attend_relative_few(
         encoding: sinusoids of the distances ``s - 1`` down to 0, not projected.
         projection: `W`, ``[h * e, d]``.
     """
-    heads, width = query.shape[2:]
-    side = (query + distance_bias).flatten(0, 1)
-    carried = torch.bmm(side.transpose(0, 1), projection.view(heads, width, -1))
-    scores = (carried @ encoding.T).unflatten(1, query.shape[:2]).transpose(0, 1)
-    (block,) = sight.blocks
-    bias = _shifted(scores, block) * scale(width)
-    if block.visible is not None:
-        bias = bias.masked_fill(~block.visible[:, None], -torch.inf)
-    out = torch.nn.functional.scaled_dot_product_attention(
+    bias = _distance_scores(query + distance_bias, encoding, projection, sight)
+    out = F.scaled_dot_product_attention(
         (query + content_bias).transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=bias
     )
     return out.transpose(1, 2)
+
+
+def attend_relative_few_counting(
+    query: Float[Tensor, "b t h e"],
+    key: Float[Tensor, "b s h e"],
+    value: Float[Tensor, "b s h e"],
+    encoding: Float[Tensor, "s d"],
+    projection: Float[Tensor, "d d"],
+    *,
+    content_bias: Float[Tensor, "h e"],
+    distance_bias: Float[Tensor, "h e"],
+    sight: Sight,
+) -> tuple[Float[Tensor, "b t h e"], Float[Tensor, "b s"]]:
+    """As `attend_relative_few`, and the weight that each key received, over all heads and queries."""
+    bias = _distance_scores(query + distance_bias, encoding, projection, sight)
+    content = torch.einsum("bthe,bshe->bhts", (query + content_bias).to(key.dtype), key)
+    weights = (content * scale(query.shape[-1]) + bias).softmax(dim=-1)
+    out = torch.einsum("bhts,bshe->bthe", weights.to(value.dtype), value)
+    return out, weights.detach().sum(dim=(1, 2))
+
+
+def _distance_scores(
+    query: Float[Tensor, "b t h e"], encoding: Float[Tensor, "s d"], projection: Float[Tensor, "d d"], sight: Sight
+) -> Float[Tensor, "b h t s"]:
+    """Products of a few queries with distances, scaled and by key; minus infinity where a key is not seen."""
+    heads, width = query.shape[2:]
+    (block,) = sight.blocks
+    carried = torch.bmm(query.flatten(0, 1).transpose(0, 1), projection.view(heads, width, -1))
+    scores = (carried @ encoding.T).unflatten(1, query.shape[:2]).transpose(0, 1)
+    bias = _shifted(scores, block) * scale(width)
+    return bias if block.visible is None else bias.masked_fill(~block.visible[:, None], -torch.inf)
 
 
 def _shifted(scores: Float[Tensor, "b h t s"], block: Block) -> Float[Tensor, "b h t s"]:
@@ -90,7 +145,7 @@ def _shifted(scores: Float[Tensor, "b h t s"], block: Block) -> Float[Tensor, "b
     queries = block.queries.stop - block.queries.start
     if queries == 1:
         return scores
-    padded = torch.nn.functional.pad(scores, (0, queries - 1), value=-torch.inf).contiguous()
+    padded = F.pad(scores, (0, queries - 1), value=-torch.inf).contiguous()
     return _by_key(padded, queries=queries)
 
 
@@ -131,8 +186,10 @@ class _Relative(torch.autograd.Function):
         sight: Sight,
         dropout: float,
         training: bool,
-    ) -> Tensor:
+        counts: bool,
+    ) -> tuple[Tensor, Tensor]:
         out = torch.empty_like(to_keys)
+        received = key.new_zeros(key.shape[:2] if counts else (0, 0))
         kept: list[Tensor] = []
         buffers = _Buffers(to_keys, fill=-torch.inf)
         for lanes in _lane_groups(to_keys):
@@ -140,6 +197,9 @@ class _Relative(torch.autograd.Function):
                 weights = _weights(to_keys, to_distances, key, distance, lanes, block, buffers)
                 if training:
                     kept.append(weights)
+                if counts:
+                    by_lane = weights.unflatten(0, (-1, to_keys.shape[2]))
+                    received[lanes, block.keys] += by_lane.sum(dim=(1, 2))
                 if dropout > 0:
                     keep = torch.empty_like(weights).bernoulli_(1 - dropout).div_(1 - dropout)
                     weights = weights * keep
@@ -149,7 +209,8 @@ class _Relative(torch.autograd.Function):
                 out[lanes, block.queries] = _lanes(part, to_keys.shape[2])
         ctx.sight, ctx.dropout = sight, dropout
         ctx.save_for_backward(to_keys, to_distances, key, value, distance, out, *kept)
-        return out
+        ctx.mark_non_differentiable(received)
+        return out, received
 
     @staticmethod
     @once_differentiable
@@ -187,7 +248,7 @@ class _Relative(torch.autograd.Function):
                 d_to_distances[lanes, block.queries] = _lanes(torch.bmm(by_distance, r), heads)
                 d_table[:, -keys:] += _gather(torch.bmm(by_distance.transpose(1, 2), p), heads)
         d_key, d_value, d_distance = d_key.transpose(1, 2), d_value.transpose(1, 2), d_table.transpose(0, 1)
-        return d_to_keys, d_to_distances, d_key, d_value, d_distance, None, None, None
+        return d_to_keys, d_to_distances, d_key, d_value, d_distance, None, None, None, None
 
 
 def _weights(

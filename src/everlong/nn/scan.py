@@ -4,13 +4,14 @@ GRU   r = s(Wr x + Ur h)   z = s(Wz x + Uz h)   n = tanh(Wn x + r (Un h))   h' =
       with the reset gate after the product, as cuDNN and torch.nn have it)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from everlong.clock import Clock
@@ -26,6 +27,8 @@ def scan(run: Run, x: Hidden, state: State, *, clock: Clock) -> tuple[Hidden, St
     `run` reads a stretch without resets or padding. The chunk is cut where some lane begins a document, and there that
     lane's state becomes zero; it is also cut where some lane ends, and from there that lane's state stays as it is.
     """
+    if clock.lengths is None and not clock.resets and bool(clock.position[:, 0].all()):
+        return run(x, state)
     ends = sorted({*clock.resets, *([] if clock.lengths is None else clock.lengths.tolist()), clock.time} - {0})
     outputs: list[Tensor] = []
     began = 0
@@ -39,6 +42,19 @@ def scan(run: Run, x: Hidden, state: State, *, clock: Clock) -> tuple[Hidden, St
         outputs.append(output)
         began = end
     return (outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)), state
+
+
+def own_precision(x: Tensor) -> AbstractContextManager[Any]:
+    """Without autocast: a state that runs through thousands of steps is not rounded at each."""
+    if torch.is_autocast_enabled(x.device.type):
+        return torch.autocast(x.device.type, enabled=False)
+    return nullcontext()
+
+
+def layer_weights(cells: nn.RNNBase) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Input and hidden weights, then input and hidden biases, of one layer after the other."""
+    weights = cells.parameters()
+    return zip(weights, weights, weights, weights, strict=True)
 
 
 def _choose(lanes: Tensor, there: State, elsewhere: State) -> State:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from everlong.clock import Clock
@@ -30,8 +30,8 @@ Join = Callable[[Float[Tensor, "b s k"], Float[Tensor, "b t k"]], Float[Tensor, 
 
 
 def push(
-    ring: Float[Tensor, "b *mid s d"], entries: Float[Tensor, "b *mid t d"], *, clock: Clock
-) -> Float[Tensor, "b *mid s d"]:
+    ring: Shaped[Tensor, "b *mid s d"], entries: Shaped[Tensor, "b *mid t d"], *, clock: Clock
+) -> Shaped[Tensor, "b *mid s d"]:
     """The ring after the chunk's real tokens: the last `s` entries of ring and chunk together, lane by lane."""
     capacity, time = ring.shape[-2], entries.shape[-2]
     if clock.lengths is None:
@@ -40,7 +40,7 @@ def push(
         return torch.cat([ring[..., time:, :], entries], dim=-2)
     line = torch.cat([ring, entries], dim=-2)
     index = clock.lengths[:, None] + torch.arange(capacity, device=ring.device)
-    index = index.reshape(-1, *[1] * (ring.ndim - 3), capacity, 1).expand_as(ring)
+    index = index.reshape(ring.shape[0], *[1] * (ring.ndim - 3), capacity, 1).expand_as(ring)
     return line.gather(-2, index)
 
 
@@ -73,15 +73,26 @@ class Block:
     heads: slice | None = None
     """The heads that look this way; ``None`` for all."""
 
-    @property
-    def rows(self) -> tuple[slice, slice, slice]:
-        """Where the block's queries stand in ``[b, t, h, ...]``."""
-        return slice(None), self.queries, self.heads or slice(None)
+    lane: int | None = None
+    """The one lane that looks this way; ``None`` for all."""
 
-    @property
-    def columns(self) -> tuple[slice, slice, slice]:
-        """Where the block's keys stand in ``[b, s, h, ...]``."""
-        return slice(None), self.keys, self.heads or slice(None)
+    phases: int = 1
+    """Of one lane: how many such blocks stand side by side, each a place further on. They take the lanes' axis."""
+
+    def rows(self, x: Tensor) -> Tensor:
+        """The block's queries in ``[b, t, h, ...]``, as a view."""
+        return self._view(x, self.queries)
+
+    def columns(self, x: Tensor) -> Tensor:
+        """The block's keys in ``[b, s, h, ...]``, as a view."""
+        return self._view(x, self.keys)
+
+    def _view(self, x: Tensor, span: slice) -> Tensor:
+        if self.lane is None:
+            return x[:, span, self.heads or slice(None)]
+        last = range(span.stop)[span][-1]
+        stretch = x[self.lane, span.start : last + self.phases, self.heads or slice(None)]
+        return stretch.unfold(0, self.phases, span.step).movedim(-1, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +104,8 @@ class Sight:
     """Index on the line of the oldest entry that anyone sees: older ones need not be projected."""
 
     blocks: tuple[Block, ...]
-    overlaps: bool = False
-    """Whether a query of a head may stand in several blocks: its softmax is over the keys of all of them."""
+    overlaps: int = 0
+    """How many of the last blocks may have queries of a head that blocks before them have, to share their softmax."""
 
     def moved(self, places: int) -> "Sight":
         """The same plan for a line with so many more entries in front."""
@@ -154,7 +165,7 @@ def look_back(
                     visible = visible.to(reach.device).expand(lanes, -1, -1)
                 alike[size] = (ours - low, visible)
             blocks.append(Block(queries=queries, keys=keys, visible=visible, heads=heads))
-    return _from_oldest(blocks, capacity=capacity, overlaps=False)
+    return _from_oldest(blocks, capacity=capacity, overlaps=0)
 
 
 def together(*sights: Sight) -> Sight:
@@ -164,7 +175,8 @@ def together(*sights: Sight) -> Sight:
     """
     blocks = [block for sight in sights for block in sight.moved(sight.oldest).blocks]
     shared = any(_share_heads(a.blocks[0], b.blocks[0]) for a, b in combinations(sights, 2))
-    overlaps = shared or any(sight.overlaps for sight in sights)
+    overlaps = len(blocks) - len(sights[0].blocks) + sights[0].overlaps
+    overlaps = overlaps if shared or any(sight.overlaps for sight in sights) else 0
     return _from_oldest(blocks, capacity=sights[0].capacity, overlaps=overlaps)
 
 
@@ -172,7 +184,7 @@ def _share_heads(a: Block, b: Block) -> bool:
     return a.heads is None or b.heads is None or (a.heads.start < b.heads.stop and b.heads.start < a.heads.stop)
 
 
-def _from_oldest(blocks: list[Block], *, capacity: int, overlaps: bool) -> Sight:
+def _from_oldest(blocks: list[Block], *, capacity: int, overlaps: int) -> Sight:
     oldest = min(block.keys.start for block in blocks)
     sight = Sight(capacity=capacity, oldest=oldest, blocks=tuple(blocks), overlaps=overlaps)
     return sight.moved(-oldest)
@@ -216,7 +228,7 @@ class Rings:
 
 
 def _append(past: Float[Tensor, "b s k"], entries: Float[Tensor, "b t k"]) -> Float[Tensor, "b u k"]:
-    return torch.cat([past.to(entries.dtype), entries], dim=1)
+    return torch.cat([past.to(entries.dtype), entries], dim=1) if past.shape[1] else entries
 
 
 def _fill(line: Float[Tensor, "b s k"], entry: Float[Tensor, "b 1 k"]) -> Float[Tensor, "b s k"]:

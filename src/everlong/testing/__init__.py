@@ -5,10 +5,12 @@
     verify_contract(my_model)
 
 Any `nn.Module` will do that has ``init_memory(lanes)`` and answers ``logits, memory = model(tokens, memory)`` with an
-`everlong.Memory`. The laws, what each means and how each is checked stand in `everlong.testing.laws`.
+`everlong.Memory`. The laws, what each means and how each is checked stand in `everlong.testing.laws`. Bidirectional
+encoders have laws of their own, in `everlong.testing.encoders`, and `verify_encoder` hears them.
 """
 
+from everlong.testing.encoders import ENCODER_LAWS, verify_encoder
 from everlong.testing.laws import LAWS, Law, broken_laws, verify_contract
 from everlong.testing.subject import Subject
 
-__all__ = ["LAWS", "Law", "Subject", "broken_laws", "verify_contract"]
+__all__ = ["ENCODER_LAWS", "LAWS", "Law", "Subject", "broken_laws", "verify_contract", "verify_encoder"]

@@ -6,8 +6,10 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from everlong.config import Config
+from everlong.data import MaskUnit
 
 Precision = Literal["float32", "bfloat16", "float16"]
+TaskName = Literal["lm", "mlm"]
 
 RESULT_NEUTRAL = frozenset(
     {
@@ -29,6 +31,8 @@ RESULT_NEUTRAL = frozenset(
 class TrainConfig(Config):
     """How long, on how much at a time, how fast, and what is kept. Equal configs give equal runs on one machine."""
 
+    task: TaskName = "lm"
+    """What is learned: the next token of a stream (``lm``), or hidden tokens from both sides (``mlm``)."""
     steps: int = Field(default=1000, ge=0)
     """Updates in all; 0 for no limit but `minutes`."""
     minutes: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
@@ -57,6 +61,10 @@ class TrainConfig(Config):
     """Whether to compute activations again in the backward pass, for less memory and about a third more time."""
     memory_dropout: float = Field(default=0.0, ge=0.0, le=1.0)
     """Chance of a lane, before each window, to go on with an empty memory or with another lane's (half each)."""
+    mask_rate: float = Field(default=0.15, gt=0.0, le=1.0)
+    """Chance of a token to be hidden (``mlm``)."""
+    mask_unit: MaskUnit = "token"
+    """What is hidden together (``mlm``): single tokens, whole words, or spans of five tokens on average."""
     seed: int = Field(default=0, ge=0, lt=1 << 32)
     eval_every: int = Field(default=200, ge=0)
     """Updates between measurements on the validation text; 0 for one at the end only."""
@@ -77,6 +85,8 @@ class TrainConfig(Config):
     def _ends(self) -> Self:
         if not self.steps and not self.minutes:
             raise ValueError("steps=0 and minutes=0 would train for ever; give one of them.")
+        if self.memory_dropout and self.task == "mlm":
+            raise ValueError("task='mlm' carries no memory that memory_dropout could drop; leave it at 0.")
         if self.fsdp and self.precision == "float16":
             raise ValueError(
                 "precision='float16' scales losses, which fsdp does not support; give precision='bfloat16'."

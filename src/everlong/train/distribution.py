@@ -16,11 +16,12 @@ from typing import Any, cast, final
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.nn.parallel import DistributedDataParallel
 
 from everlong import errors
 from everlong.errors import ConfigError, EverlongError
+from everlong.train.objective import Objective
 
 
 @final
@@ -125,7 +126,7 @@ def rank_device() -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
-def distribute(stream: nn.Module, *, world: World, fsdp: bool) -> nn.Module:
+def distribute(objective: Objective, *, world: World, fsdp: bool) -> nn.Module:
     """The module whose backward pass averages gradients over ranks: sharded, copied, or as it is.
 
     Raises:
@@ -137,22 +138,24 @@ def distribute(stream: nn.Module, *, world: World, fsdp: bool) -> nn.Module:
                 "fsdp=True shares the model among ranks, and there are none. "
                 "Start the run with torchrun --nproc-per-node N -m everlong train, or leave fsdp at False."
             )
-        return shard(stream)
+        return shard(objective)
     if world.size > 1:
-        return DistributedDataParallel(stream)
-    return stream
+        return DistributedDataParallel(objective)
+    return objective
 
 
-def shard(stream: nn.Module) -> nn.Module:
+def shard(objective: Objective) -> Objective:
     """FSDP2 over every layer of a stack, and over the rest together; all begin with rank 0's weights."""
-    for tensor in stream.state_dict().values():
+    for tensor in objective.state_dict().values():
         dist.broadcast(tensor, 0)
-    stacks = [m for m in stream.modules() if isinstance(m, nn.ModuleList)]
+    stacks = [m for m in objective.modules() if isinstance(m, nn.ModuleList)]
     for layer in (layer for stack in stacks for layer in stack if _is_block(layer)):
         layer.register_forward_hook(_own)
         fully_shard(layer)
-    fully_shard(stream)
-    return stream
+    fully_shard(objective)
+    for name in objective.entrances:
+        register_fsdp_forward_method(objective, name)
+    return objective
 
 
 def _own(layer: nn.Module, arguments: Any, output: Any) -> Any:

@@ -15,7 +15,7 @@ from everlong.checkpoint import CHECKPOINTS, CONFIG, list_checkpoints
 from everlong.data import Tokenizer, TokenStore
 from everlong.data.sealed import read_sealed, write_sealed
 from everlong.errors import RunError
-from everlong.models.base import AnyLanguageModel
+from everlong.models.base import Model
 from everlong.storage import disk_errors
 from everlong.train.config import RESULT_NEUTRAL, TrainConfig
 
@@ -76,9 +76,7 @@ def require_usable(folder: Path, *, resume: bool) -> None:
         )
 
 
-def describe_run(
-    folder: Path, model: AnyLanguageModel, config: TrainConfig, data: TokenStore, tokenizer: Tokenizer
-) -> None:
+def describe_run(folder: Path, model: Model, config: TrainConfig, data: TokenStore, tokenizer: Tokenizer) -> None:
     """Write what the run is, so that it can be loaded and resumed.
 
     Raises:
@@ -89,22 +87,31 @@ def describe_run(
     write_sealed(folder / CONFIG, {"architecture": model.architecture, "model": model.config.model_dump(mode="json")})
 
 
-def require_same_run(folder: Path, model: AnyLanguageModel, config: TrainConfig, data: TokenStore) -> None:
+def training_of(folder: Path) -> TrainConfig:
+    """The settings that a run was trained with; fields that are newer than the run have their defaults.
+
+    Raises:
+        DamagedFile: ``train.json`` is missing or altered.
+    """
+    return TrainConfig.parse(cast("dict[str, Any]", read_sealed(folder / TRAIN)["training"]))
+
+
+def require_same_run(folder: Path, model: Model, config: TrainConfig, data: TokenStore) -> None:
     """Make sure that the run in a folder would go on as it would have gone on.
 
     Raises:
         RunError: a setting that decides the result has another value.
         DamagedFile: ``config.json`` or ``train.json`` is missing or altered.
     """
-    about, how = read_sealed(folder / CONFIG), read_sealed(folder / TRAIN)
+    about, data_then = read_sealed(folder / CONFIG), read_sealed(folder / TRAIN)["data"]
     _compare("architecture", {"architecture": about["architecture"]}, {"architecture": model.architecture}, folder)
     _compare("model", about["model"], model.config.model_dump(mode="json"), folder)
-    theirs, ours = dict(cast("dict[str, Any]", how["training"])), config.model_dump(mode="json")
+    theirs, ours = (settings.model_dump(mode="json") for settings in (training_of(folder), config))
     for name in RESULT_NEUTRAL:
         theirs.pop(name, None)
         ours.pop(name, None)
     _compare("training", theirs, ours, folder)
-    _compare("data", how["data"], _facts(data), folder)
+    _compare("data", data_then, _facts(data), folder)
 
 
 def _compare(kind: str, theirs: Any, ours: Mapping[str, Any], folder: Path) -> None:

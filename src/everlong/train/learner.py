@@ -12,12 +12,12 @@ from torch.distributed.tensor import DTensor
 from everlong.data import Chunk
 from everlong.errors import RunError
 from everlong.memory import Memory
-from everlong.models.base import AnyLanguageModel
+from everlong.models.base import Model
 from everlong.train.config import TrainConfig
 from everlong.train.distribution import World, distribute, last_of_update
 from everlong.train.memory_dropout import MemoryDropout
+from everlong.train.objective import Objective, count_targets
 from everlong.train.optim import make_optimizer, set_rate
-from everlong.train.stream_loss import StreamLoss, count_targets
 
 
 @final
@@ -26,12 +26,13 @@ class Update:
     """What an update computed."""
 
     loss: float
-    """Nats per token over all ranks, before the step."""
+    """Nats per target over all ranks, before the step."""
     aux: dict[str, float]
     """Losses of the memory itself, mean over chunks."""
     gradient_norm: float
     """Of all gradients together, before clipping."""
-    memory: Memory
+    memory: Memory | None
+    """What the next window begins with."""
 
     def figures(self) -> dict[str, float]:
         """What the metrics file keeps of it, besides the loss."""
@@ -42,16 +43,22 @@ class Update:
 class Learner:
     """A model, its optimiser, and how they step."""
 
-    def __init__(self, model: AnyLanguageModel, config: TrainConfig, world: World) -> None:
-        self.model, self.config, self.world = model, config, world
-        model.recompute = config.recompute
-        self.stream = StreamLoss(model, precision=config.precision)
-        self.module = distribute(self.stream, world=world, fsdp=config.fsdp)
-        self.optimizer = make_optimizer(model, lr=config.lr, weight_decay=config.weight_decay)
-        self.scaler = torch.amp.GradScaler(model.device.type, enabled=config.precision == "float16")
+    def __init__(self, objective: Objective, config: TrainConfig, world: World) -> None:
+        self.objective, self.config, self.world = objective, config, world
+        self.model: Model = objective.model
+        self.model.recompute = config.recompute
+        self.module = distribute(objective, world=world, fsdp=config.fsdp)
+        self.optimizer = make_optimizer(self.model, lr=config.lr, weight_decay=config.weight_decay)
+        self.scaler = torch.amp.GradScaler(self.model.device.type, enabled=config.precision == "float16")
 
     def update(
-        self, windows: Sequence[Sequence[Chunk]], memory: Memory, *, dropout: MemoryDropout, rate: float, step: int
+        self,
+        windows: Sequence[Sequence[Chunk]],
+        memory: Memory | None,
+        *,
+        dropout: MemoryDropout,
+        rate: float,
+        step: int,
     ) -> Update:
         """Step once along the gradient of the mean loss of all windows of all ranks.
 
@@ -67,7 +74,8 @@ class Learner:
         nats: list[Tensor] = []
         aux: dict[str, Tensor] = {}
         for n, window in enumerate(windows):
-            memory = dropout(memory, new=self.model.init_memory)
+            if memory is not None:
+                memory = dropout(memory)
             with last_of_update(self.module, last=n == len(windows) - 1):
                 summed, memory, others = self.module([chunk.to(self.model.device) for chunk in window], memory)
                 # Ranks' gradients are averaged, and a sum is wanted: `count` covers all ranks already.
@@ -92,7 +100,7 @@ class Learner:
 
     def release(self) -> None:
         """Let go of the wrapper that joins the ranks, so that nothing holds their process group when it is ended."""
-        self.module = self.stream
+        self.module = self.objective
 
     def _require_finite(self, found: Update, *, step: int) -> None:
         # Half precision's scaled gradients overflow now and then; the scaler leaves such a step out.

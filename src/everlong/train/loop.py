@@ -1,5 +1,6 @@
 """The training loop."""
 
+import dataclasses
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from everlong.checkpoint import newest_good_checkpoint, read_checkpoint
 from everlong.data import Tokenizer, TokenStore
 from everlong.errors import ConfigError
-from everlong.models.base import AnyLanguageModel
+from everlong.models.base import Model
 from everlong.train.config import TrainConfig
 from everlong.train.distribution import join_world
 from everlong.train.folder import claimed, describe_run, require_same_run
@@ -17,7 +18,7 @@ from everlong.train.interrupt import interruptible
 from everlong.train.metrics import open_trackers
 from everlong.train.progress import Ending, Meter, Progress, Result
 from everlong.train.state import TrainingState
-from everlong.train.validation import require_targets, valid_bits_per_byte
+from everlong.train.tasks import Measurement, Task, make_task
 
 
 def ignore(progress: Progress) -> None:
@@ -26,7 +27,7 @@ def ignore(progress: Progress) -> None:
 
 
 def train(
-    model: AnyLanguageModel,
+    model: Model,
     data: TokenStore,
     valid: TokenStore | None,
     config: TrainConfig,
@@ -49,13 +50,14 @@ def train(
         RunError: the folder cannot be used, the disk is full, the settings are not those of the run to be resumed, or
             the loss is not finite.
     """
-    require_fitting(model, data, valid, config, tokenizer)
+    task = make_task(model, config, tokenizer)
+    require_fitting(task, data, valid, tokenizer)
     with ExitStack() as stack:
         world = stack.enter_context(join_world(model.device))
         world.on_main(lambda: str(stack.enter_context(claimed(out, resume=resume))))
         stack.enter_context(torch.random.fork_rng([model.device] if model.device.type == "cuda" else []))
         interrupt = stack.enter_context(interruptible())
-        state = TrainingState(model, data, config, world)
+        state = TrainingState(task, data, config, world)
         stack.callback(state.learner.release)
         checkpoint = begin(state, out, data, tokenizer, resume=resume)
         trackers = [stack.enter_context(closing(t)) for t in open_trackers(out, config.track, world, step=state.step)]
@@ -69,7 +71,7 @@ def train(
             state.seconds, stop = world.max(meter.seconds(), float(interrupt.requested))
             measured = None
             if valid is not None and (due(state.step, config.eval_every) or limit_reached(state)):
-                measured = measure(state, valid, tokenizer)
+                measured = measure(state, valid)
             ending = limit_reached(state) or ("interrupted" if stop else None)
             loss = update.loss
             progress = meter.progress(
@@ -77,8 +79,8 @@ def train(
                 seconds=state.seconds,
                 loss=loss,
                 learning_rate=rate,
-                memory_bytes=state.memory.nbytes * world.size,
-                valid_bits_per_byte=measured,
+                memory_bytes=state.memory_bytes,
+                measured=measured,
             )
             # Written before the checkpoint, so that a run killed between the two misses no line when it goes on.
             for tracker in trackers:
@@ -133,32 +135,29 @@ def limit_reached(state: TrainingState) -> Ending | None:
     return None
 
 
-def measure(state: TrainingState, valid: TokenStore, tokenizer: Tokenizer) -> float:
-    """Bits per byte of the validation text, noted as the best so far if it is."""
-    config = state.config
-    found = valid_bits_per_byte(
-        state.learner.stream, valid, tokenizer, lanes=config.lanes, chunk=config.chunk, limit=config.eval_tokens
-    )
-    (found,) = state.world.max(found)
-    state.best = state.best.after(found, step=state.step)
-    return found
+def measure(state: TrainingState, valid: TokenStore) -> Measurement:
+    """What the validation text says, noted as the best so far if it is."""
+    found = state.task.measure(valid)
+    # The last bits may differ from rank to rank, and all must agree on what is best.
+    (bits,) = state.world.max(found.bits_per_byte)
+    state.best = state.best.after(bits, step=state.step)
+    return dataclasses.replace(found, bits_per_byte=bits)
 
 
-def require_fitting(
-    model: AnyLanguageModel, data: TokenStore, valid: TokenStore | None, config: TrainConfig, tokenizer: Tokenizer
-) -> None:
+def require_fitting(task: Task, data: TokenStore, valid: TokenStore | None, tokenizer: Tokenizer) -> None:
     """Refuse what would fail later, before anything is written.
 
     Raises:
         ConfigError: the model's vocabulary is smaller than the tokenizer's.
         DataError: another tokenizer made a store, or the validation text holds nothing to predict.
     """
-    if model.config.vocab_size < tokenizer.vocab_size:
+    vocab_size = task.objective.model.config.vocab_size
+    if vocab_size < tokenizer.vocab_size:
         raise ConfigError(
-            f"the model has vocab_size={model.config.vocab_size}, the tokenizer has {tokenizer.vocab_size} tokens. "
+            f"the model has vocab_size={vocab_size}, the tokenizer has {tokenizer.vocab_size} tokens. "
             f"Create the model with vocab_size={tokenizer.vocab_size}."
         )
     data.require_tokenizer(tokenizer)
     if valid is not None:
         valid.require_tokenizer(tokenizer)
-        require_targets(valid, limit=config.eval_tokens)
+        task.require_measurable(valid)

@@ -4,7 +4,6 @@ A model that always trains with its own full memory has never seen the beginning
 not help; both happen when it is used.
 """
 
-from collections.abc import Callable
 from typing import TypeVar, final
 
 import torch
@@ -26,8 +25,8 @@ class MemoryDropout:
         # All ranks draw for all lanes, so the draws do not depend on how many ranks there are.
         self.generator = torch.Generator().manual_seed(seed)
 
-    def __call__(self, memory: M, *, new: Callable[[int], M]) -> M:
-        """The memory with some lanes empty and some a copy of another lane of this rank; `new` makes empty lanes."""
+    def __call__(self, memory: M) -> M:
+        """The memory with some lanes empty and some a copy of another lane of this rank."""
         if self.rate == 0.0:
             return memory
         chances = torch.rand(2, self.lanes, generator=self.generator, dtype=torch.float64)
@@ -37,7 +36,8 @@ class MemoryDropout:
         emptied = (lost < self.rate) & ~swapped
         if bool(swapped.any()):
             memory = memory.select(torch.where(swapped, other_lanes(donor), torch.arange(mine)))
-        return new(mine).where(emptied, memory) if bool(emptied.any()) else memory
+        # At position 0 a lane is new, whatever else it holds.
+        return memory.map(torch.zeros_like).where(emptied, memory) if bool(emptied.any()) else memory
 
 
 def other_lanes(chances: Tensor) -> Int[Tensor, "b"]:

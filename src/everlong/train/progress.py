@@ -12,6 +12,7 @@ from typing import Literal, final
 
 from everlong.data import TokenStore
 from everlong.train.config import TrainConfig
+from everlong.train.tasks import Measurement
 
 Ending = Literal["steps", "minutes", "patience", "interrupted"]
 
@@ -25,7 +26,7 @@ class Progress:
     steps: int
     """Updates in all; 0 where only time limits the run."""
     loss: float
-    """Nats per token of this update."""
+    """Nats per target of this update."""
     bits_per_byte: float
     """The loss in bits, per byte of the training text."""
     tokens_per_second: float
@@ -36,15 +37,23 @@ class Progress:
     """Time since the run began, interruptions not counted."""
     seconds_left: float
     learning_rate: float
-    valid_bits_per_byte: float | None = None
-    """Measured after this update, or not."""
+    measured: Measurement | None = None
+    """What the validation text said after this update, if it was asked."""
     saved: Path | None = None
     """The checkpoint written after this update."""
 
+    @property
+    def valid_bits_per_byte(self) -> float | None:
+        """Bits per byte of the validation text, measured after this update or not."""
+        return self.measured and self.measured.bits_per_byte
+
     def figures(self) -> dict[str, float | int]:
         """What the metrics file keeps of it."""
-        kept = ("step", "loss", "bits_per_byte", "learning_rate", "tokens_per_second", "seconds", "valid_bits_per_byte")
-        return {name: value for name in kept if (value := getattr(self, name)) is not None}
+        kept = ("step", "loss", "bits_per_byte", "learning_rate", "tokens_per_second", "seconds")
+        figures: dict[str, float | int] = {name: getattr(self, name) for name in kept}
+        if self.measured is not None:
+            figures |= {"valid_bits_per_byte": self.measured.bits_per_byte, **self.measured.figures}
+        return figures
 
     def with_saved(self, checkpoint: Path) -> "Progress":
         """The same, with the checkpoint that was written."""
@@ -59,7 +68,7 @@ class Result:
     step: int
     seconds: float
     loss: float | None
-    """Nats per token of the last update; None where no update was left to do."""
+    """Nats per target of the last update; None where no update was left to do."""
     best_bits_per_byte: float | None
     """The best measurement on the validation text."""
     best_step: int | None
@@ -112,7 +121,7 @@ class Meter:
         loss: float,
         learning_rate: float,
         memory_bytes: int,
-        valid_bits_per_byte: float | None,
+        measured: Measurement | None,
     ) -> Progress:
         """Where the run stands after an update."""
         return Progress(
@@ -125,5 +134,5 @@ class Meter:
             seconds=seconds,
             seconds_left=self.seconds_left(step=step, seconds=seconds),
             learning_rate=learning_rate,
-            valid_bits_per_byte=valid_bits_per_byte,
+            measured=measured,
         )

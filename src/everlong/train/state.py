@@ -9,14 +9,14 @@ from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
 
 from everlong.checkpoint import Checkpoint, save_checkpoint, tie, untie
-from everlong.data import LaneReader, TokenStore
-from everlong.memory import Memory
-from everlong.models.base import AnyLanguageModel
+from everlong.data import TokenStore
+from everlong.models.base import Model
 from everlong.train.config import TrainConfig
 from everlong.train.distribution import World, gather_lanes
 from everlong.train.learner import Learner, Update
 from everlong.train.memory_dropout import MemoryDropout
 from everlong.train.optim import optimizer_tensors, put_optimizer_tensors
+from everlong.train.tasks import Task
 
 
 @final
@@ -40,12 +40,12 @@ class Best:
 class TrainingState:
     """A run between two updates."""
 
-    def __init__(self, model: AnyLanguageModel, data: TokenStore, config: TrainConfig, world: World) -> None:
-        model.train()
-        self.config, self.world = config, world
-        self.learner = Learner(model, config, world)
-        self.reader = LaneReader(data, lanes=config.lanes, chunk=config.chunk, rank=world.rank, world=world.size)
-        self.memory: Memory = model.init_memory(config.lanes // world.size)
+    def __init__(self, task: Task, data: TokenStore, config: TrainConfig, world: World) -> None:
+        task.objective.model.train()
+        self.task, self.config, self.world = task, config, world
+        self.learner = Learner(task.objective, config, world)
+        self.reader = task.reader(data, world)
+        self.memory = task.new_memory(config.lanes // world.size)
         self.dropout = MemoryDropout(rate=config.memory_dropout, lanes=config.lanes, seed=config.seed, world=world)
         self.step = 0
         self.seconds = 0.0
@@ -54,9 +54,14 @@ class TrainingState:
         torch.manual_seed(config.seed + world.rank)
 
     @property
-    def model(self) -> AnyLanguageModel:
+    def model(self) -> Model:
         """The model being trained."""
         return self.learner.model
+
+    @property
+    def memory_bytes(self) -> int:
+        """Size of the carried memory of all lanes of all ranks. It never changes."""
+        return self.memory.nbytes * self.world.size if self.memory else 0
 
     def advance(self) -> Update:
         """Read on and update once.
@@ -89,7 +94,7 @@ class TrainingState:
         weights = get_model_state_dict(model, options=options)
         tensors = {
             "optimizer": optimizer_tensors(model, self.learner.optimizer),
-            "lanes": gather_lanes(self.world, self.memory.flatten()),
+            "lanes": gather_lanes(self.world, self.memory.flatten() if self.memory else {}),
             "random": self._random(),
         }
 
@@ -114,7 +119,8 @@ class TrainingState:
             name: self.world.slice(leaf).clone().to(model.device)
             for name, leaf in checkpoint.tensors("lanes").items()
         }
-        self.memory = type(self.memory)(**leaves).made_by(model)
+        if self.memory is not None:
+            self.memory = type(self.memory)(**leaves).made_by(self.memory.maker)
         self.reader.seek(state["cursor"])
         self.learner.scaler.load_state_dict(state["scaler"])
         self.step, self.seconds = state["step"], state["seconds"]

@@ -6,6 +6,7 @@ import torch
 
 from everlong.data import Tokenizer, TokenStore, document_chunks
 from everlong.errors import DataError
+from everlong.evaluate.mode import evaluating
 from everlong.shapes import IGNORE
 from everlong.train.stream_loss import StreamLoss
 
@@ -17,9 +18,7 @@ def valid_bits_per_byte(
     """Bits that the model needs for each byte of the first `limit` tokens, first tokens of documents left out."""
     model = stream.model
     lengths = torch.from_numpy(tokenizer.byte_lengths)
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         # Lanes without a document would cost as much as lanes with one.
         lanes = min(lanes, int((store.starts[:-1] < limit).sum()))
         memory = model.init_memory(lanes)
@@ -28,8 +27,6 @@ def valid_bits_per_byte(
             summed, memory, _ = stream((part.chunk.to(model.device),), memory)
             nats += summed.double().cpu()
             n_bytes += int(lengths[part.chunk.targets[part.chunk.targets != IGNORE]].sum())
-    finally:
-        model.train(was_training)
     return float(nats) / math.log(2) / max(1, n_bytes)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from benchmarks import operations, report
-from benchmarks.case import ATTENTION, RECURRENT
+from benchmarks.case import ATTENTION, COMPRESSIVE, HASHED, RECURRENT, SPARSE, WINDOWED, Case
 from benchmarks.machine import commit, cpu_model, describe
 from benchmarks.reading import checkpoints
 from benchmarks.turns import Turns
@@ -24,6 +24,38 @@ def test_a_query_of_a_chunk_of_two_sees_one_and_a_half_keys_of_it():
     assert operations.without_memory(case) == projections + pairs
     assert operations.with_memory(case) == projections + 4 * 4.5 * 2 * 3
     assert operations.sliding_window(case) == projections + 4 * 3 * 2 * 3
+
+
+def test_each_memory_counts_the_keys_that_its_queries_see():
+    def keys(step, case):
+        sizes = {"d_model": 1, "n_layers": 1, "d_ff": 0, "vocab_size": 0, "lanes": 1}
+        bare = replace(case, **sizes)
+        maps = {operations.hashed: 3, operations.window_and_symmetric_global: 6}.get(step, 4)
+        return step(bare) / (3 * bare.chunk) / 4 - maps / 2
+
+    assert keys(operations.with_compressed_memory, COMPRESSIVE) == 256 + 64 + 128.5
+    assert keys(operations.local_window, WINDOWED) == 256
+    assert keys(operations.window_and_global, WINDOWED) == 264
+    assert keys(operations.window_and_symmetric_global, WINDOWED) == 272
+    assert keys(operations.hashed, HASHED) == 4 * 64
+    nine = replace(
+        SPARSE, stride=3, summary=1, chunk=9
+    )  # the last 3 and each 3rd before; the block and its ends before
+    assert keys(operations.strided, nine) == pytest.approx((1 + 2 + 3 + 4 + 4 + 4 + 5 + 5 + 5) / 9)
+    assert keys(operations.fixed, nine) == pytest.approx((1 + 2 + 3 + 2 + 3 + 4 + 3 + 4 + 5) / 9)
+
+
+@pytest.mark.parametrize("case", [ATTENTION, COMPRESSIVE, HASHED, RECURRENT, SPARSE, WINDOWED])
+def test_a_toy_has_no_more_of_anything_and_nothing_new(case: Case):
+    toy, full = case.small().to_json(), case.to_json()
+    assert toy["d_model"] < full["d_model"]
+    assert all((toy[name] == 0) == (size == 0) for name, size in full.items())
+    assert all(toy[name] <= size for name, size in full.items() if isinstance(size, int))
+
+
+def test_positions_reach_as_far_as_a_stream_does():
+    assert WINDOWED.positions == 4096
+    assert replace(WINDOWED, horizon=5000).positions == 5000
 
 
 def test_a_gru_needs_three_quarters_of_an_lstm_but_for_the_logits():

@@ -7,6 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everlong.errors import ConfigError
+from everlong.models.bert import BertConfig
+from everlong.models.longformer import LongformerConfig
+from everlong.models.longformer_encoder import LongformerEncoderConfig
 from everlong.models.transformer import TransformerConfig
 from everlong.models.transformer_xl import TransformerXLConfig
 
@@ -28,6 +31,38 @@ from everlong.models.transformer_xl import TransformerXLConfig
             TransformerConfig,
             {"context": 0},
             r"TransformerConfig.context = 0 does not fit: .*greater than or equal to 1",
+        ),
+        (BertConfig, {"d_model": 100, "n_heads": 8}, r"d_model=100 does not divide into n_heads=8"),
+        (BertConfig, {"d_model": 12, "n_heads": 4}, r"a head is 3 wide and rotation .*or positions='learned'"),
+        (BertConfig, {"positions": "axial"}, r"BertConfig.positions = 'axial' does not fit: .*'rotary' or 'learned'"),
+        (BertConfig, {"n_positions": 0}, r"BertConfig.n_positions = 0 does not fit: .*greater than or equal to 1"),
+        (LongformerConfig, {"d_model": 100, "n_heads": 8}, r"d_model=100 does not divide into n_heads=8"),
+        (
+            LongformerConfig,
+            {"d_model": 12, "n_heads": 4},
+            r"a head of d_model=12 / n_heads=4 has an odd width, .*; the next even one needs d_model=16",
+        ),
+        (
+            LongformerConfig,
+            {"window": (3, 4, 5), "n_layers": 2},
+            r"window=\(3, 4, 5\) is for 3 layers, but n_layers=2; give one number for all layers, or one entry",
+        ),
+        (LongformerConfig, {"dilation": (1, 2), "n_layers": 3}, r"dilation=\(1, 2\) is for 2 layers, but n_layers=3"),
+        (
+            LongformerConfig,
+            {"dilation": (1, (1, 2, 3)), "n_layers": 2},
+            r"dilation gives layer 1 3 numbers, but n_heads=4; give one for all heads, or one for each",
+        ),
+        (
+            LongformerConfig,
+            {"window": (4, 0), "n_layers": 2},
+            r"layer 1 has window=0 and dilation=\(1, 1, 1, 1\); the least that either can be is 1",
+        ),
+        (LongformerConfig, {"n_global": -1}, r"LongformerConfig.n_global = -1 does not fit"),
+        (
+            LongformerEncoderConfig,
+            {"window": (4, 7), "n_layers": 2},
+            r"window=7 of layer 1 cannot be halved, and half of it is seen to each side; give 8",
         ),
         (TransformerXLConfig, {"d_model": 100, "n_heads": 8}, r"d_model=100 does not divide into n_heads=8"),
         (
@@ -67,8 +102,18 @@ def test_what_cannot_be(config: type[Any], fields: dict[str, Any], message: str)
 
 def test_derived_sizes() -> None:
     assert TransformerConfig(n_layers=3, context=9).reach == 24
+    assert LongformerConfig(n_layers=2, window=(3, 5), dilation=(2, (1, 1, 3, 1)), n_global=0).reach == 4 + 12
+    assert LongformerConfig().reach is None
+    assert LongformerEncoderConfig(n_layers=2, window=(2, 8), dilation=(1, (1, 1, 3, 1))).reach == 1 + 12
     assert TransformerXLConfig(n_layers=3, segment=4, mem_len=8).reach == 3 * 8 + 3
     assert TransformerXLConfig(n_layers=3, segment=4, mem_len=8, same_length=True).reach == 3 * 7
+
+
+def test_windows_by_layer_and_dilations_by_head_survive_json_and_may_come_as_lists() -> None:
+    config = LongformerConfig(n_layers=2, window=(3, 5), dilation=(2, (1, 1, 3, 1)))
+    assert LongformerConfig.model_validate_json(config.to_json()) == config
+    assert LongformerConfig.parse({"n_layers": 2, "window": [3, 5], "dilation": [2, [1, 1, 3, 1]]}) == config
+    assert config.dilations == ((2, 2, 2, 2), (1, 1, 3, 1))
 
 
 @given(

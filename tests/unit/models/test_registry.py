@@ -4,13 +4,14 @@ import pytest
 
 import everlong
 from everlong.errors import ConfigError
-from everlong.models import LanguageModel, create_model, describe_model, list_models
+from everlong.models import Encoder, LanguageModel, create_model, describe_model, list_models
 
 
 def test_names() -> None:
-    assert {"gru", "lstm", "transformer", "transformer-xl"} <= set(list_models())
+    assert {"bert", "gru", "lstm", "transformer", "transformer-xl"} <= set(list_models())
     assert list_models() == sorted(list_models())
-    assert list_models("causal") == [name for name in list_models() if describe_model(name)[0] == "causal"]
+    for kind in ("causal", "encoder"):
+        assert list_models(kind) == [name for name in list_models() if describe_model(name)[0] == kind]
     assert everlong.create_model is create_model
 
 
@@ -21,13 +22,13 @@ def test_each_has_a_kind_a_config_and_a_line(name: str) -> None:
     assert config().vocab_size == 256
     assert line.endswith(".")
     model = create_model(name, d_model=16)
-    assert isinstance(model, LanguageModel)
+    assert isinstance(model, {"causal": LanguageModel, "encoder": Encoder}[kind])
     assert model.architecture == name
     assert type(model.config) is config
 
 
 def test_an_unknown_architecture() -> None:
-    message = r"no architecture 'transfomer'\. Did you mean 'transformer'\? Available: .*gru, lstm, transformer"
+    message = r"no architecture 'transfomer'\. Did you mean 'transformer'\? Available: .*gru, .*lstm, .*transformer-xl\."
     with pytest.raises(ConfigError, match=message):
         create_model("transfomer")
     with pytest.raises(ConfigError, match=r"no architecture '记忆'\. Available: "):

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from everlong.clock import Clock, tick
-from everlong.nn.attention import attend, attend_openly, scale
-from everlong.nn.window import Sight, look_back, together
+from everlong.nn.attention import Look, attend, attend_jointly, attend_openly, scale
+from everlong.nn.window import Block, Sight, look_back, together
 from tests.reference.attention import masked_attention, windowed_attention_one_by_one
+from tests.reference.longformer import jointly_masked_attention
 
 CAPACITY, TIME = 6, 7
 
@@ -131,9 +132,36 @@ def test_any_plan_is_one_masked_softmax(plan: str, openly: bool, ragged: bool) -
     given = [random(3, TIME), random(3, length), random(3, length)]
     grad = random(3, TIME)
     found, expected = ([x.clone().requires_grad_() for x in given] for _ in range(2))
-    ours = attend_openly(*found, sight=sight, dropout=0.0) if openly else attend(*found, sight=sight)
+    query, key, value = found
+    look = Look(query=query, key=key, value=value, sight=sight)
+    ours = attend_openly([look], dropout=0.0) if openly else attend(query, key, value, sight=sight)
     twin = masked_attention(*expected, visible=seen.bool())
     torch.testing.assert_close(ours, twin, rtol=0, atol=1e-13)
+    ours.backward(grad)
+    twin.backward(grad)
+    for x, y in zip(found, expected, strict=True):
+        torch.testing.assert_close(x.grad, y.grad, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("openly", [True, False])
+def test_lines_that_are_asked_otherwise_share_a_softmax(openly: bool) -> None:
+    """A band, and three keys elsewhere that the first two tokens do not see; forward and backward."""
+    band = look_back(make_clock(ragged=False), torch.full((3, TIME), 4), capacity=CAPACITY, block=3)
+    shown = torch.rand(3, TIME - 2, 3) < 0.5
+    aside = Sight(capacity=0, oldest=0, blocks=(Block(queries=slice(2, TIME), keys=slice(0, 3), visible=shown),))
+    length = CAPACITY + TIME - band.oldest
+    seen = [visible(band, lanes=3, heads=2).bool(), torch.zeros(3, TIME, 2, 3, dtype=torch.bool)]
+    seen[1][:, 2:] = shown[:, :, None]
+    given = [random(3, TIME), random(3, length), random(3, length), random(3, TIME), random(3, 3), random(3, 3)]
+    found, expected = ([x.clone().requires_grad_() for x in given] for _ in range(2))
+    looks = [
+        Look(query=found[0], key=found[1], value=found[2], sight=band),
+        Look(query=found[3], key=found[4], value=found[5], sight=aside),
+    ]
+    ours = attend_openly(looks, dropout=0.0) if openly else attend_jointly(looks)
+    twin = jointly_masked_attention([(*expected[:3], seen[0]), (*expected[3:], seen[1])])
+    torch.testing.assert_close(ours, twin, rtol=0, atol=1e-13)
+    grad = random(3, TIME)
     ours.backward(grad)
     twin.backward(grad)
     for x, y in zip(found, expected, strict=True):

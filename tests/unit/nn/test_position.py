@@ -51,6 +51,16 @@ def test_rotated_scores_depend_on_differences_alone() -> None:
     assert score(7, 3) != pytest.approx(score(7, 4), abs=1e-3)
 
 
+@pytest.mark.parametrize("lanes", [(), (2,)])
+def test_gradients_of_rotation(lanes: tuple[int, ...]) -> None:
+    """Of vectors that lie apart, turned alike in all lanes or in each by its own angles."""
+    rotary, index = Rotary(width=6, base=100.0), torch.arange(3.0, dtype=torch.float64)
+    angle = (index.expand(*lanes, 3)[..., None] + torch.rand(3)).double()
+    x = torch.randn(2, 3, 2, 8, dtype=torch.float64, requires_grad=True)
+    angles = torch.stack([angle.cos(), angle.sin()], dim=-2)
+    assert torch.autograd.gradcheck(lambda x: rotary(x[..., 1:7], angles), x)
+
+
 def test_tables_made_while_generating_serve_training() -> None:
     weight = torch.randn(4, requires_grad=True)
     sinusoids, rotary = Sinusoids(width=4, clamp=0), Rotary(width=4, base=10000.0)

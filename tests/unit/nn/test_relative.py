@@ -5,7 +5,12 @@ import torch
 from torch import Tensor
 
 from everlong.clock import Clock, tick
-from everlong.nn.relative import attend_relative, attend_relative_few
+from everlong.nn.relative import (
+    attend_relative,
+    attend_relative_counting,
+    attend_relative_few,
+    attend_relative_few_counting,
+)
 from everlong.nn.window import Sight, look_back
 from tests.reference.attention import relative_attention_one_by_one
 
@@ -177,3 +182,40 @@ def test_half_precision_takes_its_softmax_in_float32() -> None:
     half = fast({name: tensor.bfloat16() for name, tensor in x.items()}, distance.bfloat16(), sight)
     assert half.dtype == torch.bfloat16
     assert float((half.double() - expected).abs().max()) < 0.1
+
+
+@pytest.mark.parametrize("block", [2, 128])
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_counting_changes_nothing_and_counts_the_weights(block: int, dropout: float) -> None:
+    """Each head gives a query a weight of one to deal out, and what a key got is what its value sends on."""
+    clock, x = make_clock(), make_tensors()
+    sight = look_back(clock, clock.position % 4 + 2, capacity=CAPACITY, block=block)
+    length = CAPACITY + TIME - sight.oldest
+    distance = random(length, HEADS, WIDTH)
+    key, value = x["key"][:, sight.oldest :], x["value"][:, sight.oldest :].requires_grad_()
+    biases = {"content_bias": x["u"], "distance_bias": x["w"]}
+    torch.manual_seed(0)
+    plain = attend_relative(x["query"], key, value, distance, **biases, sight=sight, dropout=dropout)
+    torch.manual_seed(0)
+    out, received = attend_relative_counting(x["query"], key, value, distance, **biases, sight=sight, dropout=dropout)
+    assert torch.equal(out, plain)
+    assert not received.requires_grad
+    torch.testing.assert_close(received.sum(dim=1), torch.full((3,), float(HEADS * TIME), dtype=torch.float64))
+    if dropout == 0.0:
+        (sent,) = torch.autograd.grad(out.sum(), value)
+        torch.testing.assert_close(received, sent.sum(dim=(2, 3)) / WIDTH)
+
+
+@pytest.mark.parametrize("time", [1, 3])
+def test_counting_a_few_is_counting_many(time: int) -> None:
+    clock, x = make_clock(time=time), make_tensors(time)
+    sight = look_back(clock, torch.full((3, time), 5), capacity=CAPACITY)
+    length = CAPACITY + time - sight.oldest
+    encoding, projection = random(length, HEADS * WIDTH), random(HEADS * WIDTH, HEADS * WIDTH)
+    distance = (encoding @ projection.T).unflatten(-1, (HEADS, WIDTH))
+    given = (x["query"], x["key"][:, sight.oldest :], x["value"][:, sight.oldest :])
+    biases = {"content_bias": x["u"], "distance_bias": x["w"]}
+    many, of_many = attend_relative_counting(*given, distance, **biases, sight=sight)
+    few, of_few = attend_relative_few_counting(*given, encoding, projection, **biases, sight=sight)
+    torch.testing.assert_close(few, many, rtol=0, atol=1e-12)
+    torch.testing.assert_close(of_few, of_many, rtol=0, atol=1e-12)

@@ -7,10 +7,11 @@ import torch
 
 from everlong.data import ByteTokenizer, Document, TokenStore
 from everlong.models import create_model
-from everlong.models.base import AnyLanguageModel
+from everlong.models.base import Model
 from everlong.train import Progress, Result, TrainConfig, train
 
 SIZES: dict[str, dict[str, Any]] = {
+    "bert": {"d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 16, "dropout": 0.1},
     "gru": {"d_model": 8, "n_layers": 1, "dropout": 0.1},
     "lstm": {"d_model": 8, "n_layers": 1},
     "transformer": {"d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 16, "context": 8},
@@ -24,10 +25,12 @@ SIZES: dict[str, dict[str, Any]] = {
         "dropout": 0.1,
     },
 }
+OWN: dict[str, dict[str, Any]] = {"bert": {"task": "mlm", "mask_unit": "word"}}
+"""Settings that a model cannot do without."""
 VARYING = ("seconds", "tokens_per_second")
 
 
-def tiny(architecture: str = "gru", *, seed: int = 0, **fields: Any) -> AnyLanguageModel:
+def tiny(architecture: str = "gru", *, seed: int = 0, **fields: Any) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return create_model(architecture, **SIZES[architecture] | fields)
@@ -59,7 +62,7 @@ class Bench:
         name: str,
         config: TrainConfig | None = None,
         *,
-        model: AnyLanguageModel | None = None,
+        model: Model | None = None,
         resume: bool = False,
         measured: bool = False,
         report: Any = None,

@@ -16,9 +16,17 @@ def test_half_precision_and_sharding_exclude_each_other() -> None:
         TrainConfig(fsdp=True, precision="float16")
 
 
+def test_hidden_tokens_need_no_memory() -> None:
+    with pytest.raises(ConfigError, match="task='mlm' carries no memory that memory_dropout could drop"):
+        TrainConfig(task="mlm", memory_dropout=0.1)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
+        ("task", "wlm", "TrainConfig.task = 'wlm' does not fit: Input should be 'lm' or 'mlm'"),
+        ("mask_rate", 0.0, "TrainConfig.mask_rate = 0.0 does not fit: Input should be greater than 0"),
+        ("mask_unit", "byte", "Input should be 'token', 'word' or 'span'"),
         ("lr", 0.0, "TrainConfig.lr = 0.0 does not fit: Input should be greater than 0"),
         ("lr", float("nan"), "TrainConfig.lr = nan does not fit"),
         ("memory_dropout", 1.5, "less than or equal to 1"),

@@ -9,7 +9,7 @@ import torch.distributed as dist
 
 from everlong.errors import RunError
 from everlong.train.distribution import World, distribute, join_world, last_of_update, rank_device
-from tests.unit.train.conftest import SIZES, Bench, settings, tiny
+from tests.unit.train.conftest import OWN, SIZES, Bench, settings, tiny
 
 CPU = torch.device("cpu")
 
@@ -65,7 +65,7 @@ def test_without_a_gpu_a_rank_computes_on_the_cpu() -> None:
 @pytest.mark.usefixtures("group")
 @pytest.mark.parametrize("architecture", SIZES)
 def test_a_sharded_model_learns_what_a_plain_one_does(bench: Bench, architecture: str) -> None:
-    config = settings(window=2, accumulate=2, eval_every=2, save_every=2)
+    config = settings(window=2, accumulate=2, eval_every=2, save_every=2, **OWN.get(architecture, {}))
     plain = bench.train("plain", config, model=tiny(architecture, dropout=0.0), measured=True)
     sharded = bench.train("sharded", config.replace(fsdp=True), model=tiny(architecture, dropout=0.0), measured=True)
     assert sharded.loss == pytest.approx(plain.loss, rel=1e-6)

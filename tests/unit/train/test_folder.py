@@ -3,9 +3,22 @@ from pathlib import Path
 
 import pytest
 
+from everlong.data.sealed import read_sealed, write_sealed
 from everlong.errors import RunError
-from everlong.train.folder import claimed, describe_run, require_same_run, require_usable
+from everlong.train.folder import TRAIN, claimed, describe_run, require_same_run, require_usable
 from tests.unit.train.conftest import Bench, settings, tiny
+
+
+def test_settings_that_are_newer_than_a_run_have_their_defaults(bench: Bench) -> None:
+    """A run of a version that knew no tasks goes on as what it was."""
+    folder = bench.folder / "run"
+    bench.train("run")
+    written = read_sealed(folder / TRAIN)
+    older = {name: value for name, value in dict(written["training"]).items() if name not in ("task", "mask_rate")}  # type: ignore[call-overload]
+    write_sealed(folder / TRAIN, {**written, "training": older})
+    require_same_run(folder, tiny(), settings(), bench.data)
+    with pytest.raises(RunError, match=r"training setting mask_rate=0\.15, now it is 0\.3"):
+        require_same_run(folder, tiny(), settings(mask_rate=0.3), bench.data)
 
 
 def test_a_new_folder_is_made_and_kept_to_one_process(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from everlong.models.gru import GRUConfig
 from everlong.train.distribution import World
 from everlong.train.learner import Learner, clip_gradients
 from everlong.train.memory_dropout import MemoryDropout
+from everlong.train.stream_loss import StreamLoss
 from tests.unit.train.conftest import settings, tiny
 from tests.unit.train.test_stream_loss import WithAux, chunks, gradients, whole
 
@@ -16,7 +17,7 @@ def test_accumulated_windows_weigh_every_token_alike() -> None:
     model = tiny("transformer-xl", dropout=0.0).double()
     parts = chunks(2)
     parts[0].targets[:, :3] = -100
-    learner = Learner(model, settings(clip=0.0, lr=1e-9), World())
+    learner = Learner(StreamLoss(model, precision="float32"), settings(clip=0.0, lr=1e-9), World())
     found = learner.update([[parts[0]], [parts[1]]], model.init_memory(2), dropout=NO_DROPOUT, rate=0.0, step=0)
     accumulated = gradients(model)
     model.zero_grad()
@@ -32,7 +33,7 @@ def test_accumulated_windows_weigh_every_token_alike() -> None:
 def test_losses_of_the_memory_are_averaged_over_chunks_and_learned_from() -> None:
     model = WithAux(GRUConfig(d_model=8, n_layers=1)).double()
     parts = chunks(4)
-    learner = Learner(model, settings(clip=0.0, lr=1e-9), World())
+    learner = Learner(StreamLoss(model, precision="float32"), settings(clip=0.0, lr=1e-9), World())
     found = learner.update([parts[:2], parts[2:]], model.init_memory(2), dropout=NO_DROPOUT, rate=0.0, step=0)
     whole_gradient = gradients(model)
     model.zero_grad()
@@ -50,7 +51,7 @@ def test_a_window_without_targets_teaches_nothing() -> None:
     model = tiny()
     (part,) = chunks(1)
     part.targets[:] = -100
-    learner = Learner(model, settings(), World())
+    learner = Learner(StreamLoss(model, precision="float32"), settings(), World())
     found = learner.update([[part]], model.init_memory(2), dropout=NO_DROPOUT, rate=0.1, step=0)
     assert found.loss == found.gradient_norm == 0.0
 
@@ -70,7 +71,7 @@ def test_recompute_gives_the_same_update() -> None:
     for recompute in (False, True):
         torch.manual_seed(0)
         model = tiny("transformer-xl")
-        learner = Learner(model, settings(recompute=recompute), World())
+        learner = Learner(StreamLoss(model, precision="float32"), settings(recompute=recompute), World())
         assert model.recompute == recompute
         learner.update([chunks(2)], model.init_memory(2), dropout=NO_DROPOUT, rate=0.1, step=0)
         digests.add(model.weights_digest())
@@ -83,7 +84,7 @@ def test_a_loss_that_is_not_finite_names_step_and_remedy_and_spares_the_weights(
         model.head.bias[0] = float("nan")  # pyright: ignore
     before = model.weights_digest()
     with pytest.raises(RunError, match=r"the loss is not a finite number at step 8\..*lower lr \(it is 0.001\)"):
-        Learner(model, settings(), World()).update(
+        Learner(StreamLoss(model, precision="float32"), settings(), World()).update(
             [chunks(1)], model.init_memory(2), dropout=NO_DROPOUT, rate=0.1, step=7
         )
     assert model.weights_digest() == before
@@ -94,7 +95,7 @@ def test_a_gradient_that_is_not_finite_is_noticed_before_it_does_harm() -> None:
     model.embedding.weight.register_hook(lambda gradient: gradient * float("inf"))  # pyright: ignore
     before = model.weights_digest()
     with pytest.raises(RunError, match="the gradient is not a finite number at step 1"):
-        Learner(model, settings(), World()).update(
+        Learner(StreamLoss(model, precision="float32"), settings(), World()).update(
             [chunks(1)], model.init_memory(2), dropout=NO_DROPOUT, rate=0.1, step=0
         )
     assert model.weights_digest() == before
@@ -102,7 +103,7 @@ def test_a_gradient_that_is_not_finite_is_noticed_before_it_does_harm() -> None:
 
 def test_half_precision_leaves_out_a_step_whose_scaled_gradients_overflow() -> None:
     model = tiny("transformer")
-    learner = Learner(model, settings(precision="float16"), World())
+    learner = Learner(StreamLoss(model, precision="float16"), settings(precision="float16"), World())
     learner.scaler.load_state_dict({**learner.scaler.state_dict(), "scale": 2.0**60})
     before = model.weights_digest()
     found = learner.update([chunks(1)], model.init_memory(2), dropout=NO_DROPOUT, rate=0.1, step=0)

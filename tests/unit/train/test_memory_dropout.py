@@ -24,24 +24,24 @@ def dropout(rate: float, *, lanes: int = LANES, world: World = ALONE) -> MemoryD
 def test_without_dropout_a_memory_is_itself_and_nothing_is_drawn() -> None:
     drop, before = dropout(0.0), memory()
     state = drop.generator.get_state()
-    assert drop(before, new=MODEL.init_memory) is before
+    assert drop(before) is before
     assert torch.equal(drop.generator.get_state(), state)
 
 
 def test_half_the_chosen_lanes_are_empty_and_half_are_another_lane() -> None:
-    found = dropout(0.5)(memory(), new=MODEL.init_memory).position
+    found = dropout(0.5)(memory()).position
     own = torch.arange(1, LANES + 1)
     assert int((found == 0).sum()) == pytest.approx(LANES / 4, rel=0.25)
     assert int(((found != own) & (found != 0)).sum()) == pytest.approx(LANES / 4, rel=0.25)
 
 
 def test_all_leaves_of_a_lane_go_together() -> None:
-    found = dropout(1.0)(memory(), new=MODEL.init_memory).flatten()
+    found = dropout(1.0)(memory()).flatten()
     assert torch.equal(found["hidden"][:, 0, 0], found["position"].float())
 
 
 def test_a_lone_lane_has_no_other_and_becomes_empty() -> None:
-    assert dropout(1.0, lanes=1)(memory(1), new=MODEL.init_memory).position.tolist() == [0]
+    assert dropout(1.0, lanes=1)(memory(1)).position.tolist() == [0]
 
 
 def test_a_donor_is_always_another_lane_and_may_be_any() -> None:
@@ -51,9 +51,9 @@ def test_a_donor_is_always_another_lane_and_may_be_any() -> None:
 
 
 def test_ranks_empty_the_lanes_that_one_rank_would() -> None:
-    alone = dropout(0.6)(memory(), new=MODEL.init_memory).position == 0
+    alone = dropout(0.6)(memory()).position == 0
     halves: list[torch.Tensor] = []
     for rank in range(2):
         part = memory(LANES // 2)
-        halves.append(dropout(0.6, world=World(rank, 2))(part, new=MODEL.init_memory).position == 0)
+        halves.append(dropout(0.6, world=World(rank, 2))(part).position == 0)
     assert torch.equal(torch.cat(halves), alone)

@@ -117,6 +117,7 @@ def test_a_folder_in_use_is_refused_by_the_other_processs_number(bench: Bench) -
         ("lstm", {"memory_dropout": 0.0}),
         ("gru-with-aux", {"recompute": True}),
         ("transformer", {"recompute": True}),
+        ("bert", {"task": "mlm"}),
     ],
 )
 def test_two_ranks_learn_what_one_learns(

@@ -1,6 +1,6 @@
 import pytest
 
-from everlong.train import progress
+from everlong.train import Measurement, progress
 from everlong.train.progress import Meter
 from tests.unit.train.conftest import Bench, settings
 
@@ -39,7 +39,15 @@ def test_speed_is_that_of_updates_alone_and_of_the_last_ones(bench: Bench, monke
         with meter.timed():
             clock.now += 2
         clock.now += 100
-    found = meter.progress(step=25, seconds=9.0, loss=1.0, learning_rate=0.1, memory_bytes=7, valid_bits_per_byte=None)
+    found = meter.progress(step=25, seconds=9.0, loss=1.0, learning_rate=0.1, memory_bytes=7, measured=None)
     assert found.tokens_per_second == config.tokens_per_update / 2 == 60
     assert "valid_bits_per_byte" not in found.figures()
     assert found.figures()["step"] == 25
+
+
+def test_a_measurement_is_among_the_figures(bench: Bench) -> None:
+    meter = Meter(settings(), bench.data, step=0, seconds=0.0)
+    measured = Measurement(bits_per_byte=2.5, figures={"valid_accuracy": 0.25})
+    found = meter.progress(step=1, seconds=9.0, loss=1.0, learning_rate=0.1, memory_bytes=0, measured=measured)
+    assert found.valid_bits_per_byte == found.figures()["valid_bits_per_byte"] == 2.5
+    assert found.figures()["valid_accuracy"] == 0.25

@@ -8,7 +8,8 @@ from everlong.data import Chunk
 from everlong.models.base import Advance, AnyLanguageModel
 from everlong.models.gru import GRU, GRUConfig, GRUMemory
 from everlong.shapes import IGNORE, Tokens
-from everlong.train.stream_loss import StreamLoss, count_targets
+from everlong.train.objective import count_targets
+from everlong.train.stream_loss import StreamLoss
 from tests.unit.train.conftest import tiny
 
 

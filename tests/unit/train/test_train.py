@@ -14,7 +14,7 @@ from everlong.checkpoint import DamagedCheckpointWarning, newest_good_checkpoint
 from everlong.data import ByteTokenizer, Document, TokenStore
 from everlong.errors import ConfigError, DamagedFile, DataError, RunError
 from everlong.train import Progress, train
-from tests.unit.train.conftest import SIZES, Bench, figures, settings, steps_kept, tiny
+from tests.unit.train.conftest import OWN, SIZES, Bench, figures, settings, steps_kept, tiny
 
 
 class PowerCutError(Exception):
@@ -31,9 +31,8 @@ def cut_power(step: int) -> Any:
 
 @pytest.mark.parametrize("architecture", SIZES)
 def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(bench: Bench, architecture: str) -> None:
-    config = settings(
-        steps=7, window=2, accumulate=2, memory_dropout=0.5, eval_every=2, save_every=3, keep=2, lanes=4, chunk=4
-    )
+    fields = {"steps": 7, "window": 2, "accumulate": 2, "eval_every": 2, "save_every": 3, "keep": 2, "lanes": 4}
+    config = settings(**fields, chunk=4, **OWN.get(architecture, {"memory_dropout": 0.5}))
     whole, broken = tiny(architecture), tiny(architecture)
     bench.train("whole", config, model=whole, measured=True)
     with pytest.raises(PowerCutError):

@@ -1,0 +1,127 @@
+"""BERT (Devlin et al., 2019, arXiv:1810.04805): a Transformer that reads in both directions and guesses hidden tokens.
+
+    post    a = LN(x + Attention(x))          x' = LN(a + FF(a))                 as published
+    pre     a = x + Attention(LN(x))          x' = a + FF(LN(a))                 and LN at the end: steadier when deep
+    FF(a) = W2 gelu(W1 a + b1) + b2
+
+Every token sees every other of its text. Where it stands enters by rotation of queries and keys (RoPE; Su et al., 2021,
+arXiv:2104.09864), or, as published, by learned vectors added to the embeddings. Those are `n_positions`, and a longer
+text meets them again from the first one on, which is how Longformer lengthens a trained table (Beltagy et al., 2020,
+section 5). Segment embeddings and the guess whether one sentence follows another are left out, as RoBERTa found both to
+be of no use (Liu et al., 2019).
+"""
+
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from everlong.clock import Clock
+from everlong.config import require_divides
+from everlong.heads import MaskedTokenHead
+from everlong.models.base import ModelConfig, run_layer
+from everlong.models.encoder import Encoder, GlobalMask
+from everlong.models.registry import register
+from everlong.nn.bidirectional import attend_both_sides
+from everlong.nn.blocks import FeedForward, init_normal
+from everlong.nn.position import Rotary
+from everlong.shapes import Hidden, Tokens
+
+
+class BertConfig(ModelConfig):
+    """Sizes of a BERT, where its norms stand, and how it knows positions."""
+
+    n_heads: int = Field(default=4, ge=1)
+    d_ff: int = Field(default=1024, ge=1)
+    norm: Literal["pre", "post"] = "pre"
+    positions: Literal["rotary", "learned"] = "rotary"
+    n_positions: int = Field(default=512, ge=1)
+    """Learned positions; a longer text meets them again."""
+    rope_base: float = Field(default=10000.0, gt=1.0)
+
+    @model_validator(mode="after")
+    def _sizes(self) -> Self:
+        require_divides(whole="d_model", by="n_heads", sizes={"d_model": self.d_model, "n_heads": self.n_heads})
+        if self.positions == "rotary" and self.d_model // self.n_heads % 2:
+            raise ValueError(
+                f"a head is {self.d_model // self.n_heads} wide and rotation needs pairs of coordinates; choose an "
+                "even width, or positions='learned'."
+            )
+        return self
+
+
+class BertLayer(nn.Module):
+    """Attention to the whole text, then a feed-forward map, each added to the stream that is normed before or after."""
+
+    def __init__(self, config: BertConfig, rotary: Rotary | None) -> None:
+        super().__init__()
+        d = config.d_model
+        self.n_heads, self.dropout, self.pre_norm = config.n_heads, config.dropout, config.norm == "pre"
+        self.attention_norm, self.ff_norm = nn.LayerNorm(d), nn.LayerNorm(d)
+        self.project = nn.Linear(d, 3 * d)
+        self.out = nn.Linear(d, d)
+        self.ff = FeedForward(d_model=d, d_ff=config.d_ff, dropout=config.dropout, activation=F.gelu)
+        self.rotary = rotary
+
+    def forward(self, x: Hidden, valid: Bool[Tensor, "b t"] | None) -> Hidden:
+        """The next hidden states."""
+        if self.pre_norm:
+            x = x + self._attend(self.attention_norm(x), valid)
+            return x + self.ff(self.ff_norm(x))
+        x = self.attention_norm(x + self._attend(x, valid))
+        return self.ff_norm(x + self.ff(x))
+
+    def _attend(self, x: Hidden, valid: Bool[Tensor, "b t"] | None) -> Hidden:
+        query, key, value = (part.unflatten(-1, (self.n_heads, -1)) for part in self.project(x).chunk(3, dim=-1))
+        if self.rotary is not None:
+            angles = self.rotary.angles(x.shape[1], like=x)
+            query, key = self.rotary(query, angles), self.rotary(key, angles)
+        dropout = self.dropout if self.training else 0.0
+        seen = attend_both_sides(query, key, value, valid=valid, dropout=dropout)
+        return F.dropout(self.out(seen.flatten(2)), self.dropout, self.training)
+
+
+@register("bert", kind="encoder")
+class Bert(Encoder):
+    """Dense bidirectional Transformer that learns from hidden tokens."""
+
+    Config = BertConfig
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        self.embedding = nn.Embedding(config.vocab_size + 1, config.d_model)
+        rotates = config.positions == "rotary"
+        rotary = Rotary(width=config.d_model // config.n_heads, base=config.rope_base) if rotates else None
+        self.places = None if rotates else nn.Embedding(config.n_positions, config.d_model)
+        self.layers = nn.ModuleList(BertLayer(config, rotary) for _ in range(config.n_layers))
+        # Before the first layer where layers end with a norm, after the last one where they begin with one.
+        self.norm = nn.LayerNorm(config.d_model)
+        self.head = MaskedTokenHead(self.embedding)
+        self.apply(init_normal)
+
+    @property
+    def config(self) -> BertConfig:
+        """The config this encoder was built from."""
+        return self._config  # pyright: ignore[reportReturnType]
+
+    def encode(self, tokens: Tokens, clock: Clock, global_mask: GlobalMask | None) -> Hidden:
+        """Hidden states of all tokens."""
+        del global_mask
+        pre_norm = self.config.norm == "pre"
+        x = self._embed(tokens)
+        x = self._dropped(x if pre_norm else self.norm(x))
+        for layer in self.layers:
+            x = run_layer(layer, (x, clock.valid), checkpoint=self.recompute and self.training)
+        return self._dropped(self.norm(x)) if pre_norm else x
+
+    def _embed(self, tokens: Tokens) -> Float[Tensor, "b t d"]:
+        x = self.embedding(tokens)
+        if self.places is None:
+            return x
+        return x + self.places(torch.arange(tokens.shape[1], device=tokens.device) % self.config.n_positions)
+
+    def _dropped(self, x: Hidden) -> Hidden:
+        return F.dropout(x, self.config.dropout, self.training)

@@ -1,0 +1,161 @@
+"""Longformer (Beltagy et al., 2020, arXiv:2004.05150) as an encoder: windows to both sides, and global tokens.
+
+    a = x + Attention(LN(x))          x' = a + FF(LN(a))          FF(a) = W2 gelu(W1 a + b1) + b2
+    local     o_t = softmax over  { keys of the global tokens }  and  { keys of t's window that are not global }
+    global    o_t = softmax over all tokens, with q', k', v' of projections of their own           (section 3.1)
+
+A token sees half a window to each side, d tokens apart where a head is dilated. Tokens marked by ``global_mask`` see
+the whole text and are seen by all of it: mark the first token of a text to classify it, every token of a question to
+answer it, and none to guess hidden tokens or to tag (sections 4 and 5). A local token meets global ones by the local
+projections, in one softmax with its window; what global attention finds takes the place of what local attention found.
+
+Time and memory follow the windows and the number of global tokens. The published encoder has learned positions, which
+end somewhere. Here queries and keys are rotated, since the true distance is known for all pairs, global or not.
+"""
+
+from typing import Self
+
+import torch.nn.functional as F
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from everlong.clock import Clock
+from everlong.heads import MaskedTokenHead
+from everlong.models.base import run_layer
+from everlong.models.encoder import Encoder, GlobalMask
+from everlong.models.longformer import FF_PIECE, BandedConfig, PerLayer
+from everlong.models.registry import register
+from everlong.nn.around import GlobalTokens, look_around
+from everlong.nn.attention import Look, attend_jointly
+from everlong.nn.bidirectional import attend_both_sides
+from everlong.nn.blocks import FeedForward, init_normal
+from everlong.nn.pinned_rings import head_groups
+from everlong.nn.position import Rotary
+from everlong.nn.window import Sight, query_block, together
+from everlong.shapes import Hidden, Tokens
+
+
+class LongformerEncoderConfig(BandedConfig):
+    """Sizes of a Longformer encoder and of its windows."""
+
+    window: PerLayer = 256
+    """Width of the window, half of it to each side: one number for all layers, or one for each."""
+
+    @model_validator(mode="after")
+    def _halves(self) -> Self:
+        for layer, window in enumerate(self.windows):
+            if window % 2:
+                raise ValueError(
+                    f"window={window} of layer {layer} cannot be halved, and half of it is seen to each side; "
+                    f"give {window + 1}."
+                )
+        return self
+
+    @property
+    def reach(self) -> int:
+        """How many tokens to each side all layers together see, where no token is global."""
+        layers = zip(self.windows, self.dilations, strict=True)
+        return sum(window // 2 * max(dilations) for window, dilations in layers)
+
+
+class LongformerEncoderLayer(nn.Module):
+    """Local and global attention, then a feed-forward map, each on a normalised input and added to the stream."""
+
+    def __init__(self, config: LongformerEncoderConfig, rotary: Rotary) -> None:
+        super().__init__()
+        d = config.d_model
+        self.n_heads, self.dropout = config.n_heads, config.dropout
+        self.attention_norm, self.ff_norm = nn.LayerNorm(d), nn.LayerNorm(d)
+        self.project = nn.Linear(d, 3 * d)
+        self.project_global = nn.Linear(d, 3 * d)
+        self.out = nn.Linear(d, d)
+        self.ff = FeedForward(d_model=d, d_ff=config.d_ff, dropout=config.dropout, activation=F.gelu, piece=FF_PIECE)
+        self.rotary = rotary
+
+    def forward(self, x: Hidden, clock: Clock, band: Sight, those: GlobalTokens | None) -> Hidden:
+        """The next hidden states."""
+        h = self.attention_norm(x)
+        query, key, value = (self._heads(part) for part in self.project(h).chunk(3, dim=-1))
+        angles = self.rotary.angles(x.shape[1], like=x)
+        query, key = self.rotary(query, angles), self.rotary(key, angles)
+        looks = [Look(query=query, key=key, value=value, sight=band)]
+        if those is not None:
+            looks.append(Look(query=query, key=those.drawn(key), value=those.drawn(value), sight=those.sight))
+        seen = attend_jointly(looks, dropout=self._dropped)
+        if those is not None:
+            seen = those.put(seen, self._see_all(h, clock, those))
+        x = x + F.dropout(self.out(seen.flatten(2)), self.dropout, self.training)
+        return x + self.ff(self.ff_norm(x))
+
+    def _see_all(self, h: Hidden, clock: Clock, those: GlobalTokens) -> Tensor:
+        """What the global tokens see ``[b g h e]``."""
+        d = h.shape[-1]
+        weight, bias = self.project_global.weight, self.project_global.bias
+        query = self._heads(F.linear(those.drawn(h), weight[:d], bias[:d]))
+        key, value = (self._heads(part) for part in F.linear(h, weight[d:], bias[d:]).chunk(2, dim=-1))
+        angles = self.rotary.angles(h.shape[1], like=h)
+        query, key = self.rotary(query, angles[those.index]), self.rotary(key, angles)
+        return attend_both_sides(query, key, value, valid=clock.valid, dropout=self._dropped)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.n_heads, -1))
+
+    @property
+    def _dropped(self) -> float:
+        return self.dropout if self.training else 0.0
+
+
+@register("longformer-encoder", kind="encoder")
+class LongformerEncoder(Encoder):
+    """Bidirectional Transformer with windows to both sides, and global tokens that see and are seen by all."""
+
+    Config = LongformerEncoderConfig
+    has_global_tokens = True
+
+    def __init__(self, config: LongformerEncoderConfig) -> None:
+        super().__init__(config)
+        self.embedding = nn.Embedding(config.vocab_size + 1, config.d_model)
+        rotary = Rotary(width=config.d_model // config.n_heads, base=config.rope_base)
+        self.layers = nn.ModuleList(LongformerEncoderLayer(config, rotary) for _ in range(config.n_layers))
+        self.norm = nn.LayerNorm(config.d_model)
+        self.head = MaskedTokenHead(self.embedding)
+        self.apply(init_normal)
+        self.copy_local_projections()
+
+    @property
+    def config(self) -> LongformerEncoderConfig:
+        """The config this encoder was built from."""
+        return self._config  # pyright: ignore[reportReturnType]
+
+    def copy_local_projections(self) -> None:
+        """Let global tokens project as others do.
+
+        So they begin, and so they had better begin again once training without global tokens, which leaves their
+        projections as they were, has moved those of all others (section 5).
+        """
+        for layer in self.layers:
+            layer.project_global.load_state_dict(layer.project.state_dict())  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+
+    def encode(self, tokens: Tokens, clock: Clock, global_mask: GlobalMask | None) -> Hidden:
+        """Hidden states of all tokens."""
+        c = self.config
+        those = None if global_mask is None else GlobalTokens(global_mask)
+        layers = list(zip(c.windows, c.dilations, strict=True))
+        bands = {
+            (window, dilations): self._look_around(clock, window, dilations, global_mask)
+            for window, dilations in set(layers)
+        }
+        x = F.dropout(self.embedding(tokens), c.dropout, self.training)
+        for layer, shape in zip(self.layers, layers, strict=True):
+            x = run_layer(layer, (x, clock, bands[shape], those), checkpoint=self.recompute and self.training)
+        return F.dropout(self.norm(x), c.dropout, self.training)
+
+    @staticmethod
+    def _look_around(clock: Clock, window: int, dilations: tuple[int, ...], absent: GlobalMask | None) -> Sight:
+        side, block = window // 2, query_block(window)
+        return together(
+            *(
+                look_around(clock, side=side, block=block, dilation=dilation, heads=heads, absent=absent)
+                for heads, dilation in head_groups(dilations)
+            )
+        )

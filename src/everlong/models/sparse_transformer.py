@@ -1,0 +1,258 @@
+"""Sparse Transformer (Child et al., 2019, arXiv:1904.10509): attention whose cost grows as n sqrt(n).
+
+    a^n = h^{n-1} + Attention(LN(h^{n-1}))                  h^n = a^n + FF(LN(a^n))
+    Attention_t = sum_k softmax_k( rot(q_t) . rot(k_k) / sqrt(e) ) v_k      k over  A1_t,  A2_t  or both (nn.patterns)
+    FF(a) = W2 gelu(W1 a + b1) + b2
+
+A document is written in rows of `stride` tokens. A token sees what is near, its row (`fixed`) or the last `stride`
+tokens (`strided`), and from each row above some columns: the last ones, which learn to sum up their row, or its own.
+With rows of about sqrt(n) tokens that is O(sqrt(n)) keys a token, and two layers connect any two tokens. `heads` says
+who sees what: every head both sets in one softmax ("merged"), half of the heads each ("split"), or the layers in turn
+("interleaved"); with "fixed", heads have summary columns of their own.
+
+What differs from the paper. Rows and columns count from the beginning of the document, not of the call; what is seen
+ends `context` tokens back; a head that sees far columns alone sees itself as well; gelu is exact, for which the paper
+has x sigmoid(1.702 x). The paper adds a learned vector for
+the row and one for the column. Columns are added here too: they tell a token whether it is a summary. Rows of a stream
+have no last one, so how far apart tokens are enters by rotation (Su et al., 2021, arXiv:2104.09864). Its speeds are
+rounded to whole turns in a million tokens: keys are kept as they were turned, and remain exact however long the stream.
+"""
+
+import math
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from everlong.clock import Clock
+from everlong.config import require_divides
+from everlong.heads import LinearHead
+from everlong.memory import Memory, memory_type
+from everlong.models.base import Advance, LanguageModel, ModelConfig, run_layer
+from everlong.models.registry import register
+from everlong.nn.attention import Look, attend_jointly
+from everlong.nn.blocks import FeedForward
+from everlong.nn.fixed import Fixed
+from everlong.nn.patterns import Kind, Line, Pattern, View
+from everlong.nn.position import Rotary
+from everlong.nn.rows import in_rows
+from everlong.nn.strided import Strided
+from everlong.nn.window import Join, Rings, forget_others
+from everlong.shapes import Hidden, Tokens
+
+PERIOD = 1_000_000
+"""Tokens in which every rotation makes a whole number of turns."""
+
+
+class SparseTransformerConfig(ModelConfig):
+    """Sizes of a Sparse Transformer, of its rows and of what it sees of them."""
+
+    n_heads: int = Field(default=4, ge=1)
+    d_ff: int = Field(default=1024, ge=1)
+    pattern: Literal["fixed", "strided"] = "fixed"
+    """Which columns of the rows above are seen: the last ones, as suits text, or the token's own, as suits grids."""
+    stride: int = Field(default=64, ge=1)
+    """Tokens of a row."""
+    context: int = Field(default=1024, ge=1)
+    """Tokens of all the rows that a token sees something of, its own row included."""
+    summary: int = Field(default=8, ge=1)
+    """Columns of each row above that a head sees ("fixed")."""
+    sub_blocks: int = Field(default=4, ge=1)
+    """How many different summaries a row has; heads take them in turn ("fixed")."""
+    heads: Literal["merged", "split", "interleaved"] = "merged"
+    """Whether all heads see what is near and what is far, or half of them each, or those of every other layer."""
+    rope_base: float = Field(default=10000.0, gt=1.0)
+
+    @model_validator(mode="after")
+    def _sizes(self) -> Self:
+        require_divides(whole="d_model", by="n_heads", sizes={"d_model": self.d_model, "n_heads": self.n_heads})
+        require_divides(whole="context", by="stride", sizes={"context": self.context, "stride": self.stride})
+        if self.d_model // self.n_heads % 2:
+            raise ValueError(
+                f"n_heads={self.n_heads} makes heads of odd width {self.d_model // self.n_heads}, whose coordinates "
+                f"cannot be rotated in pairs; d_model={self.d_model + self.n_heads} makes it even."
+            )
+        if self.pattern == "fixed" and self.summary * self.sub_blocks > self.stride:
+            raise ValueError(
+                f"{self.sub_blocks} sub-blocks of summary={self.summary} columns do not fit into a row of "
+                f"stride={self.stride}; give stride={self.summary * self.sub_blocks} or more, or fewer columns."
+            )
+        if self.heads == "split" and self.n_heads % 2:
+            raise ValueError(
+                f"n_heads={self.n_heads} cannot be split into two halves; give an even number, or heads=merged."
+            )
+        if self.heads == "interleaved" and self.n_layers == 1:
+            raise ValueError("one layer has none to take turns with; give n_layers=2 or more, or heads=merged.")
+        return self
+
+    def kinds(self, layer: int) -> list[tuple[slice, Kind]]:
+        """Which heads of a layer see what."""
+        every, half = slice(0, self.n_heads), self.n_heads // 2
+        if self.heads == "merged":
+            return [(every, "both")]
+        if self.heads == "split":
+            return [(slice(0, half), "near"), (slice(half, self.n_heads), "far")]
+        return [(every, "far" if layer % 2 else "near")]
+
+    @property
+    def far_heads(self) -> int:
+        """Heads that look far, in a layer that has any."""
+        return self.n_heads // 2 if self.heads == "split" else self.n_heads
+
+    @property
+    def far_layers(self) -> list[int]:
+        """Layers in which heads look far."""
+        return list(range(1, self.n_layers, 2) if self.heads == "interleaved" else range(self.n_layers))
+
+    @property
+    def rows(self) -> Pattern:
+        """The pattern with its sizes."""
+        above = self.context // self.stride - 1
+        if self.pattern == "strided":
+            return Strided(stride=self.stride, above=above)
+        return Fixed(
+            stride=self.stride,
+            above=above,
+            summary=self.summary,
+            sub_blocks=self.sub_blocks,
+            heads=self.far_heads,
+        )
+
+    @property
+    def reach(self) -> int:
+        """How many tokens back a prediction can see at most, through all layers."""
+        newest = oldest = self.stride - 1
+        for layer in reversed(range(self.n_layers)):
+            oldest = min(self.rows.oldest(oldest, kind) for _, kind in self.kinds(layer))
+        return newest - oldest
+
+
+@memory_type
+class SparseTransformerMemory(Memory):
+    """Recent keys and values of every layer; and of the rows above what is seen, where heads look far."""
+
+    position: Int[Tensor, "b"]
+    recent: Float[Tensor, "b l r k"]
+    """Keys, turned by their positions, then values, side by side (k = 2d)."""
+    shelf: Float[Tensor, "b m s f"]
+    """The same of the heads that look far, in the layers that have such: columns of finished rows, oldest row first."""
+
+
+class SparseTransformerLayer(nn.Module):
+    """Attention to what is near and what is far, then a feed-forward map, each normalised first and added."""
+
+    def __init__(self, config: SparseTransformerConfig, rotary: Rotary, *, kinds: list[tuple[slice, Kind]]) -> None:
+        super().__init__()
+        d = config.d_model
+        self.kinds, self.n_heads, self.dropout = kinds, config.n_heads, config.dropout
+        self.attention_norm, self.ff_norm = nn.LayerNorm(d), nn.LayerNorm(d)
+        self.project = nn.Linear(d, 3 * d, bias=False)
+        self.out = nn.Linear(d, d, bias=False)
+        self.ff = FeedForward(d_model=d, d_ff=config.d_ff, dropout=0.0, activation=F.gelu)
+        self.rotary = rotary
+
+    def forward(
+        self,
+        x: Hidden,
+        past: Float[Tensor, "b s 2*d"],
+        join: Join,
+        shelved: Float[Tensor, "b n f"] | None,
+        angles: Float[Tensor, "b t 2 a"],
+        view: View,
+    ) -> tuple[Hidden, Float[Tensor, "b t 2*d"], Float[Tensor, "b m f"] | None]:
+        """The next hidden states, this chunk's keys and values, and what goes on the shelf if heads look far."""
+        both, value = self.project(self.attention_norm(x)).split([2 * x.shape[-1], x.shape[-1]], dim=-1)
+        query, key = self.rotary(both.unflatten(-1, (2 * self.n_heads, -1)), angles).chunk(2, dim=2)
+        entry = torch.cat([key.flatten(2), value], dim=-1)
+        line = join(past, entry)
+        finished = None
+        seen: list[Tensor] = []
+        for heads, kind in self.kinds:
+            theirs = line.unflatten(-1, (2, self.n_heads, -1))[..., heads, :].flatten(2)
+            finished = None if kind == "near" else view.finished(theirs)
+            lines = view.lines(kind, theirs, shelved, finished)
+            seen.append(attend_jointly([_look(query[:, :, heads], line) for line in lines]))
+        together = seen[0] if len(seen) == 1 else torch.cat(seen, dim=2)
+        a = x + F.dropout(self.out(together.flatten(2)), self.dropout, self.training)
+        return a + F.dropout(self.ff(self.ff_norm(a)), self.dropout, self.training), entry, finished
+
+
+def _look(query: Float[Tensor, "b t h e"], line: Line) -> Look:
+    key, value = (part.unflatten(-1, query.shape[2:]) for part in line.entries.chunk(2, dim=-1))
+    return Look(query=query, key=key, value=value, sight=line.sight)
+
+
+@register("sparse-transformer", kind="causal")
+class SparseTransformer(LanguageModel[SparseTransformerMemory]):
+    """Transformer that sees its neighbourhood, and of what lies farther back a column or summaries."""
+
+    Config = SparseTransformerConfig
+
+    def __init__(self, config: SparseTransformerConfig) -> None:
+        super().__init__(config)
+        c = config
+        self.embedding = nn.Embedding(c.vocab_size, c.d_model)
+        self.columns = nn.Embedding(c.stride, c.d_model)
+        self.rotary = Rotary(width=c.d_model // c.n_heads, base=c.rope_base, period=PERIOD)
+        self.layers = nn.ModuleList(
+            SparseTransformerLayer(c, self.rotary, kinds=c.kinds(layer)) for layer in range(c.n_layers)
+        )
+        self.norm = nn.LayerNorm(c.d_model)
+        self.head = LinearHead(self.embedding, tied=False)
+        self._init_weights()
+
+    @property
+    def config(self) -> SparseTransformerConfig:
+        """The config this model was built from."""
+        return self._config  # pyright: ignore[reportReturnType]
+
+    def init_memory(self, lanes: int) -> SparseTransformerMemory:
+        """Empty rings and shelves in every lane."""
+        c = self.config
+        far = 2 * c.d_model // c.n_heads * c.far_heads
+        return SparseTransformerMemory(
+            position=torch.zeros(lanes, dtype=torch.int64, device=self.device),
+            recent=torch.zeros(lanes, c.n_layers, c.rows.ring, 2 * c.d_model, dtype=self.dtype, device=self.device),
+            shelf=torch.zeros(lanes, len(c.far_layers), c.rows.shelf, far, dtype=self.dtype, device=self.device),
+        ).made_by(self)
+
+    def advance(
+        self, tokens: Tokens, memory: SparseTransformerMemory, clock: Clock
+    ) -> Advance[SparseTransformerMemory]:
+        """Read a chunk: hidden states, rings moved on, and finished rows on the shelves."""
+        c = self.config
+        rows = in_rows(clock, c.stride)
+        kinds: list[Kind] = [kind for layer in range(c.n_layers) for _, kind in c.kinds(layer)]
+        view = c.rows.view(rows, kinds=kinds)
+        angles = self.rotary.angles_of(clock.position, like=memory.recent)
+        shelved = dict(zip(c.far_layers, view.past(memory.shelf).unbind(1), strict=True))
+        x = F.dropout(self.embedding(tokens) + self.columns(rows.column), c.dropout, self.training)
+        recent = forget_others(memory.recent, clock=clock)
+        rings = Rings(recent, sight=view.ring, clock=clock, in_place=not self.training)
+        finished: list[Tensor] = []
+        for n, layer in enumerate(self.layers):
+            given = (x, rings.past(n), rings.join, shelved.get(n), angles, view)
+            x, entries, its = run_layer(layer, given, checkpoint=self.recompute and self.training)
+            rings.keep(entries)
+            finished += [] if its is None else [its]
+        after = SparseTransformerMemory(
+            position=clock.following,
+            recent=rings.after(),
+            shelf=rows.shelve(memory.shelf, torch.stack(finished, dim=1)),
+        )
+        return Advance(hidden=self.norm(x), memory=after, aux={})
+
+    def _init_weights(self) -> None:
+        """As in section 6: N(0, 0.125 / sqrt(fan-in)), smaller where the stream is added to, and no logits at all."""
+        for name, parameter in self.named_parameters():
+            if "norm" not in name and parameter.ndim == 2:
+                added = name.endswith(("out.weight", "down.weight"))
+                shrinks = 2 * self.config.n_layers if added else 1
+                nn.init.normal_(parameter, std=0.125 / math.sqrt(parameter.shape[1] * shrinks))
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            if name == "head.weight":
+                nn.init.zeros_(parameter)

@@ -1,0 +1,48 @@
+"""Small configs of every encoder: windows are shorter than the texts that the laws read."""
+
+from functools import cache
+from typing import Any
+
+import torch
+
+from everlong.models import Encoder, create_model, list_models
+from everlong.testing import Subject
+
+SMALL = {"vocab_size": 11, "d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 12}
+
+ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "bert": ("bert", SMALL),
+    "bert, post-norm, one head, dropout": ("bert", {**SMALL, "norm": "post", "n_heads": 1, "dropout": 0.3}),
+    "bert, learned positions": ("bert", {**SMALL, "positions": "learned", "n_positions": 40}),
+    "bert, as published, texts longer than its table": (
+        "bert",
+        {**SMALL, "norm": "post", "positions": "learned", "n_positions": 5, "n_layers": 3},
+    ),
+    "longformer": ("longformer-encoder", {**SMALL, "window": 6}),
+    "longformer, dilated by head, windows that grow, dropout": (
+        "longformer-encoder",
+        {**SMALL, "n_layers": 3, "window": (2, 4, 8), "dilation": (1, (2, 1), (1, 3)), "dropout": 0.2},
+    ),
+    "longformer, dilated": ("longformer-encoder", {**SMALL, "window": 2, "dilation": 3}),
+    "longformer, window wider than the text": ("longformer-encoder", {**SMALL, "window": 90}),
+}
+# An architecture that is new in the registry is heard at once, as its config has it by default.
+ENCODERS |= {
+    name: (name, {"vocab_size": 11, "d_model": 8, "n_layers": 2})
+    for name in list_models("encoder")
+    if name not in {known for known, _ in ENCODERS.values()}
+}
+
+
+@cache
+def encoder(case: str) -> Encoder:
+    """The encoder of a case, in float32 and with its dropout."""
+    torch.manual_seed(0)
+    name, fields = ENCODERS[case]
+    return create_model(name, **fields)
+
+
+@cache
+def encoder_subject(case: str) -> Subject:
+    """The encoder of a case as the laws take it."""
+    return Subject.of(encoder(case))
