@@ -160,6 +160,12 @@ def test_models_lists_everything_there_is(cli: CLI) -> None:
         assert all(name in table for name in list_models(kind))
 
 
+def test_models_says_what_is_compressed_into_how_many_slots(cli: CLI) -> None:
+    (row,) = [row for row in cli("models", "--json").answer["models"] if row["name"] == "compressive-transformer"]
+    assert "cmem_len (256) slots for compression_rate (4) tokens each" in row["remembers"]
+    assert row["reach_tokens"] == 4 * (256 + 4 * 256) + 255
+
+
 def test_models_says_how_far_an_encoder_sees(cli: CLI) -> None:
     (row,) = [row for row in cli("models", "--json").answer["models"] if row["name"] == "bert"]
     assert (row["kind"], row["remembers"], row["reach_tokens"]) == ("encoder", "Nothing", None)

@@ -13,6 +13,16 @@ XL = {**SMALL, "n_heads": 2, "d_ff": 12, "segment": 4, "mem_len": 6}
 CT = {**XL, "mem_len": 4, "cmem_len": 3, "compression_rate": 2}
 SPARSE = {**SMALL, "n_heads": 2, "d_ff": 12, "stride": 4, "context": 12, "summary": 1, "sub_blocks": 2}
 LONG = {**SMALL, "n_heads": 2, "d_ff": 12, "window": 5}
+REFORMER = {
+    **SMALL,
+    "n_heads": 2,
+    "d_ff": 12,
+    "window": 5,
+    "context": 12,
+    "bucket_size": 3,
+    "n_buckets": 4,
+    "n_hashes": 2,
+}
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "gru": ("gru", SMALL),
@@ -36,7 +46,6 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "xl, adaptive": ("transformer-xl", {**XL, "cutoffs": (3, 6)}),
     "xl, adaptive, narrowing": ("transformer-xl", {**XL, "cutoffs": (3, 6), "div_val": 2}),
     "compressive": ("compressive-transformer", CT),
-    "compressive, dropout": ("compressive-transformer", {**CT, "dropout": 0.2, "attention_dropout": 0.2}),
     "compressive, no size divides": (
         "compressive-transformer",
         {**CT, "mem_len": 7, "cmem_len": 5, "compression_rate": 3, "norm": "pre", "tied_biases": False},
@@ -47,7 +56,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "compressive, dilated": (
         "compressive-transformer",
-        {**CT, "compression": "dilated-conv", "compression_rate": 3, "mem_len": 5},
+        {**CT, "compression": "dilated-conv", "compression_rate": 3, "mem_len": 5, "attention_dropout": 0.2},
     ),
     "compressive, auto-encoding, pre-norm": (
         "compressive-transformer",
@@ -66,7 +75,6 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "compressive-transformer",
         {**CT, "compression": "most-used", "mem_len": 8, "dropout": 0.2},
     ),
-    "compressive, most used, pre-norm": ("compressive-transformer", {**CT, "compression": "most-used", "norm": "pre"}),
     "compressive, identity": ("compressive-transformer", {**CT, "compression": "identity", "compression_rate": 1}),
     "sparse, fixed": ("sparse-transformer", SPARSE),
     "sparse, fixed, split": (
@@ -100,6 +108,18 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {**LONG, "n_layers": 3, "window": (2, 3, 7), "dilation": (1, (1, 4), (3, 2)), "n_global": 3},
     ),
     "longformer that sees itself and the beginning": ("longformer", {**LONG, "window": 1, "n_global": 1}),
+    "reformer": ("reformer", REFORMER),
+    "reformer, all hash, dropout": ("reformer", {**REFORMER, "layers": ("lsh",), "dropout": 0.2, "n_hashes": 1}),
+    "reformer, duplicates once": ("reformer", {**REFORMER, "count_duplicates": False, "n_hashes": 3, "n_layers": 3}),
+    "reformer, axial, in pieces": (
+        "reformer",
+        {**REFORMER, "positions": "axial", "axial_shape": (3, 4), "axial_widths": (3, 5), "ff_piece": 3},
+    ),
+    "reformer, not reversible, few buckets": (
+        "reformer",
+        {**REFORMER, "reversible": False, "context": 40, "n_buckets": 2, "layers": ("lsh", "local")},
+    ),
+    "reformer that sees itself": ("reformer", {**REFORMER, "context": 1, "window": 1, "bucket_size": 1}),
 }
 # An architecture that is new in the registry is heard at once, with a memory as its config has it by default.
 CASES |= {name: (name, SMALL) for name in list_models("causal") if name not in {known for known, _ in CASES.values()}}

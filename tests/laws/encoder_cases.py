@@ -9,6 +9,7 @@ from everlong.models import Encoder, create_model, list_models
 from everlong.testing import Subject
 
 SMALL = {"vocab_size": 11, "d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 12}
+REFORMER = {**SMALL, "window": 4, "bucket_size": 3, "n_buckets": 4, "n_hashes": 2}
 
 ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("bert", SMALL),
@@ -25,6 +26,17 @@ ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "longformer, dilated": ("longformer-encoder", {**SMALL, "window": 2, "dilation": 3}),
     "longformer, window wider than the text": ("longformer-encoder", {**SMALL, "window": 90}),
+    "reformer": ("reformer-encoder", REFORMER),
+    "reformer, all hash, dropout": ("reformer-encoder", {**REFORMER, "layers": ("lsh",), "dropout": 0.2}),
+    "reformer, axial, duplicates once, in pieces": (
+        "reformer-encoder",
+        {**REFORMER, "positions": "axial", "axial_shape": (3, 4), "count_duplicates": False, "ff_piece": 3},
+    ),
+    "reformer, not reversible, chunks of one": (
+        "reformer-encoder",
+        {**REFORMER, "reversible": False, "bucket_size": 1, "n_hashes": 3, "n_layers": 3},
+    ),
+    "reformer, one chunk": ("reformer-encoder", {**REFORMER, "bucket_size": 90, "n_hashes": 1}),
 }
 # An architecture that is new in the registry is heard at once, as its config has it by default.
 ENCODERS |= {

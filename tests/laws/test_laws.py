@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from everlong.models import create_model, list_models
 from everlong.testing import LAWS, Law, Subject, verify_contract
 from everlong.testing.subject import MODES, Mode
-from tests.laws.cases import CASES, LONG, SMALL, XL, model, subject
+from tests.laws.cases import CASES, CT, LONG, REFORMER, SMALL, XL, model, subject
 
 LENGTH = 32
 
@@ -67,8 +67,10 @@ def test_memory_does_not_care_where_the_stream_is_cut(
     ("name", "fields"),
     [
         ("transformer", {**SMALL, "n_heads": 2, "d_ff": 12, "context": 150}),
+        ("reformer", {**REFORMER, "window": 70, "context": 150, "bucket_size": 20}),
         ("transformer-xl", {**XL, "segment": 64, "mem_len": 100}),
         ("transformer-xl", {**XL, "segment": 64, "mem_len": 100, "same_length": True}),
+        ("compressive-transformer", {**CT, "segment": 160, "mem_len": 160, "cmem_len": 9, "reconstruction": "none"}),
         ("longformer", {**LONG, "window": (70, 30), "dilation": (1, (1, 5)), "n_global": 9}),
     ],
 )

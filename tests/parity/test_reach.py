@@ -20,6 +20,9 @@ SIZES = {"vocab_size": 13, "d_model": 8, "n_heads": 2, "d_ff": 12}
         ("transformer", {"n_layers": 3, "context": 4}),
         ("longformer", {"n_layers": 2, "window": 4, "n_global": 0}),
         ("longformer", {"n_layers": 3, "window": (1, 3, 2), "dilation": (1, (1, 4), 3), "n_global": 0}),
+        ("reformer", {"n_layers": 1, "layers": ("lsh",), "context": 7, "bucket_size": 9, "n_buckets": 2}),
+        ("reformer", {"n_layers": 3, "window": 3, "context": 6, "bucket_size": 9, "n_buckets": 2}),
+        ("reformer", {"n_layers": 2, "layers": ("lsh",), "context": 8, "bucket_size": 2, "n_buckets": 8}),
         ("transformer-xl", {"n_layers": 1, "segment": 4, "mem_len": 0}),
         ("transformer-xl", {"n_layers": 2, "segment": 4, "mem_len": 4}),
         ("transformer-xl", {"n_layers": 2, "segment": 4, "mem_len": 6}),
@@ -98,6 +101,7 @@ def test_every_causal_architecture_was_measured() -> None:
         "gru",
         "longformer",
         "lstm",
+        "reformer",
         "transformer",
         "transformer-xl",
     }, "measure the new one here"

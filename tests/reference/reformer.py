@@ -1,19 +1,23 @@
-"""Reformer's attention, one query and one key at a time; one lane, queries and keys of one line.
+"""Reformer, one query and one key at a time.
 
-Queries ``[t, h, e]`` of a chunk, keys and values ``[s, h, e]`` of ring and chunk together, the chunk last, and buckets
-``[h, r, s]`` of that line.
+Attention takes one lane: queries ``[t, h, e]`` of a chunk, keys and values ``[s, h, e]`` of ring and chunk together,
+the chunk last, and buckets ``[h, r, s]`` of that line.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from everlong.models import LanguageModel
+from tests.reference.attention import rotate_one_by_one
+
 
 def bucket_one_by_one(x: Tensor, rotation: Tensor) -> int:
     """``argmax [xR; -xR]`` of one vector."""
-    turned = [float(x @ column) for column in rotation.T]
+    turned = [float(x.detach() @ column) for column in rotation.T]
     return max(range(2 * len(turned)), key=lambda n: (turned + [-number for number in turned])[n])
 
 
@@ -85,3 +89,72 @@ def shared_attention_one_by_one(query: Tensor, key: Tensor, value: Tensor, *, ca
         for h in range(query.shape[1]):
             out[t, h] = softmax_over(query[t, h], key[:, h], value[:, h], others, itself=t)
     return out
+
+
+def read(model: Any, tokens: Tensor) -> Tensor:
+    """Logits of documents ``[b t]`` that are read at once, layer by layer as the paper has them."""
+    hidden = torch.stack([torch.cat(_streams(model, row), dim=-1) for row in tokens])
+    return model.head.logits(model.norm(hidden))
+
+
+def read_encoder(encoder: Any, tokens: Tensor) -> Tensor:
+    """Hidden states of whole texts ``[b t]``."""
+    hidden = torch.stack([torch.cat(_streams(encoder, row), dim=-1) for row in tokens])
+    return encoder.join(encoder.norm(hidden))
+
+
+def _streams(model: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    c = model.config
+    x = model.embedding(tokens)
+    if c.positions == "axial":
+        (low, high), (a, b) = c.axial_shape, (model.positions.axial.low.weight, model.positions.axial.high.weight)
+        x = x + torch.stack([torch.cat([a[t % low], b[t // low % high]]) for t in range(len(tokens))])
+    y1, y2 = x, x
+    for n, kind in enumerate(c.kinds):
+        attention, forward = model.branches[2 * n], model.branches[2 * n + 1]
+        y1 = y1 + (_local if kind == "local" else _hashed)(model, attention, y2)
+        h = torch.relu(forward.norm(y1) @ forward.ff.up.weight.T + forward.ff.up.bias)
+        y2 = y2 + h @ forward.ff.down.weight.T + forward.ff.down.bias
+    return y1, y2
+
+
+def _local(model: Any, part: Any, x: Tensor) -> Tensor:
+    c, time = model.config, len(x)
+    q, k, v = (part.norm(x) @ part.project.weight.T).view(time, 3, c.n_heads, -1).unbind(1)
+    q, k = _turned(model, q), _turned(model, k)
+    side = c.window - 1 if isinstance(model, LanguageModel) else c.window // 2
+    out = torch.empty_like(q)
+    for t in range(time):
+        last = t if isinstance(model, LanguageModel) else min(t + side, time - 1)
+        seen = Counter(range(max(0, t - side), last + 1))
+        for h in range(c.n_heads):
+            out[t, h] = softmax_over(q[t, h] / q.shape[2] ** 0.5, k[:, h], v[:, h], seen, itself=t)
+    return out.flatten(1) @ part.out.weight.T
+
+
+def _hashed(model: Any, part: Any, x: Tensor) -> Tensor:
+    c, time = model.config, len(x)
+    q, v = (part.project.norm(x) @ part.project.project.weight.T).view(time, 2, c.n_heads, -1).unbind(1)
+    rotations = part.project.rotations
+    buckets = torch.tensor(
+        [
+            [[bucket_one_by_one(q[t, h], rotations[r, h]) for t in range(time)] for r in range(c.n_hashes)]
+            for h in range(c.n_heads)
+        ]
+    )
+    q = _turned(model, q)
+    k = q / q.norm(dim=-1, keepdim=True)
+    duplicates = {"count_duplicates": c.count_duplicates}
+    if isinstance(model, LanguageModel):
+        sight = {"first": [0] * time, "bucket_size": c.bucket_size, "context": c.context}
+        out = hashed_attention_one_by_one(q, k, v, buckets, **sight, **duplicates)
+    else:
+        out = chunked_attention_one_by_one(q, k, v, buckets, chunk=c.bucket_size, causal=False, **duplicates)
+    return out.flatten(1) @ part.out.weight.T
+
+
+def _turned(model: Any, x: Tensor) -> Tensor:
+    if model.config.positions == "axial":
+        return x
+    rows = [[rotate_one_by_one(one, index=t, base=model.config.rope_base) for one in row] for t, row in enumerate(x)]
+    return torch.stack([torch.stack(row) for row in rows])

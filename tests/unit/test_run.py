@@ -124,7 +124,7 @@ def test_an_encoder_is_loaded_and_has_no_session(tmp_path: Path) -> None:
     run = load(tmp_path / "run", dropout=0.1)
     assert run.model.weights_digest() == model.weights_digest()
     assert run.config.dropout == 0.1
-    message = r"run holds bert, an encoder: it reads text and cannot write any\. Train a language model .*gru, lstm"
+    message = r"run holds bert, an encoder: it reads text and cannot write any\. Train a language model .*gru, .*lstm, "
     with pytest.raises(ConfigError, match=message):
         run.session()
     with pytest.raises(ConfigError, match="cannot write any"):

@@ -1,5 +1,6 @@
 """``everlong models``: what there is, what each remembers, and what that costs."""
 
+import re
 from typing import Annotated, Any
 
 import typer
@@ -39,7 +40,7 @@ def describe(name: str) -> dict[str, Any]:
         "name": name,
         "kind": kind,
         "description": line,
-        "remembers": NOTHING if memory is None else first_line(memory),
+        "remembers": NOTHING if memory is None else with_sizes(first_line(memory), model.config),
         "reach_tokens": model.config.reach,
         "bytes_per_session": 0 if memory is None else memory.nbytes,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -49,7 +50,21 @@ def describe(name: str) -> dict[str, Any]:
 
 def first_line(thing: object) -> str:
     """What an object is, by the first sentence of its class."""
-    return (type(thing).__doc__ or "").strip().splitlines()[0].rstrip(".").replace("`", "")
+    return (type(thing).__doc__ or "").strip().splitlines()[0].rstrip(".")
+
+
+def with_sizes(line: str, config: Any) -> str:
+    """A line in which names of fields stand in backticks, with the values they have; nothing else keeps its backticks.
+
+    >>> with_sizes("The last `context` tokens", TransformerConfig(context=9))
+    'The last context (9) tokens'
+    """
+
+    def told(found: re.Match[str]) -> str:
+        name = found[1]
+        return f"{name} ({getattr(config, name)})" if name in type(config).model_fields else name
+
+    return re.sub(r"`([^`]*)`", told, line)
 
 
 def reach_text(kind: str, reach: int | None) -> str:

@@ -218,10 +218,13 @@ class CompressiveLayer(RelativeLayer):
             line = Line(slots, held.recent, entry)
         seen = self._look(query, line, plan.runs, self.relation(x, encoding, biases))
         loss = None
-        if torch.is_grad_enabled() and self.own_loss == "auto-encoding":
-            loss = self._auto_encoding(blocks)
-        if torch.is_grad_enabled() and self.own_loss == "attention" and self.training:
-            loss = self._reconstruction(query.detach(), line, held.recent.detach(), x.detach(), plan.runs)
+        if torch.is_grad_enabled() and self.compressor.encoder is not None:
+            if self.own_loss == "auto-encoding":
+                loss = self._auto_encoding(blocks)
+            elif self.training and self.own_loss == "attention":
+                loss = self._reconstruction(query.detach(), line, held.recent.detach(), x.detach(), plan.runs)
+            elif self.training:
+                loss = self._nothing()
         return Left(self.settle(x, seen), kept, made, push(held.waiting, x, clock=plan.clock), loss)
 
     def _compress(

@@ -58,7 +58,6 @@ class HashedConfig(ModelConfig):
     """Of every round, an even number."""
     bucket_size: int = Field(default=64, ge=1)
     window: int = Field(default=128, ge=1)
-    """Tokens that a local layer sees, the current one included."""
     count_duplicates: bool = True
     """Whether a token that two rounds show counts twice (as in the authors' code) or once (as in the paper)."""
     positions: Literal["rotary", "axial"] = "rotary"
@@ -113,6 +112,8 @@ class HashedConfig(ModelConfig):
 class ReformerConfig(HashedConfig):
     """Sizes of a Reformer that reads a stream, and of what it keeps."""
 
+    window: int = Field(default=128, ge=1)
+    """Tokens that a local layer sees, the current one included."""
     bucket_size: int = Field(default=64, ge=1)
     """Tokens of its bucket that a token sees in each round."""
     context: int = Field(default=2048, ge=1)
@@ -132,6 +133,22 @@ class ReformerConfig(HashedConfig):
             context=self.context,
             count_duplicates=self.count_duplicates,
         )
+
+
+class Positions(nn.Module):
+    """Where tokens stand: added to their vectors (axial), or as angles by which their queries and keys are turned."""
+
+    def __init__(self, config: HashedConfig) -> None:
+        super().__init__()
+        axial = config.positions == "axial"
+        self.axial = AxialPositions(shape=config.axial_shape, widths=config.table_widths) if axial else None
+        self.rotary = Rotary(width=config.d_model // config.n_heads, base=config.rope_base)
+
+    def forward(self, x: Hidden, position: Int[Tensor, "b t"]) -> tuple[Hidden, Angles]:
+        """Vectors and angles of tokens with these indices in their documents."""
+        if self.axial is not None:
+            return x + self.axial(position), None
+        return x, self.rotary.angles_of(position, like=x)
 
 
 @memory_type
@@ -250,13 +267,12 @@ class Reformer(LanguageModel[ReformerMemory]):
         super().__init__(config)
         c = config
         self.embedding = nn.Embedding(c.vocab_size, c.d_model)
-        self.axial = AxialPositions(shape=c.axial_shape, widths=c.table_widths) if c.positions == "axial" else None
-        self.rotary = Rotary(width=c.d_model // c.n_heads, base=c.rope_base)
+        self.positions = Positions(c)
         self.branches = nn.ModuleList()
         for n, kind in enumerate(c.kinds):
-            local = kind == "local"
-            self.branches.append(LocalAttention(c, self.rotary) if local else HashedAttention(c, self.rotary, layer=n))
-            self.branches.append(FeedForwardBranch(c))
+            rotary = self.positions.rotary
+            attention = LocalAttention(c, rotary) if kind == "local" else HashedAttention(c, rotary, layer=n)
+            self.branches.extend([attention, FeedForwardBranch(c)])
         self.norm = nn.LayerNorm(2 * c.d_model)
         # As wide as both streams, so it cannot be the embedding's.
         table = nn.Embedding(c.vocab_size, 2 * c.d_model)
@@ -284,9 +300,8 @@ class Reformer(LanguageModel[ReformerMemory]):
     def advance(self, tokens: Tokens, memory: ReformerMemory, clock: Clock) -> Advance[ReformerMemory]:
         """Read a chunk: hidden states, and the rings moved on."""
         c = self.config
-        x = self.embedding(tokens)
-        angles = self.rotary.angles_of(clock.position, like=x) if self.axial is None else None
-        x = F.dropout(x if self.axial is None else x + self.axial(clock.position), c.dropout, self.training)
+        x, angles = self.positions(self.embedding(tokens), clock.position)
+        x = F.dropout(x, c.dropout, self.training)
         near = look_back(
             clock, torch.full_like(clock.position, c.window - 1), capacity=c.window, block=query_block(c.window)
         )

@@ -41,9 +41,9 @@ class Bands(Tiles):
     sees: Int[Tensor, "p n q"]
     """That many."""
     bucket_size: int
-    place: Int[Tensor, "p r s"] | None
+    place: Int[Tensor, "p r u"] | None
     """Where each entry of the line stands in every round's order, with 0 for none; ``None`` where duplicates count."""
-    shown: Int[Tensor, "p r s"] | None
+    shown: Int[Tensor, "p r u"] | None
     """How many it sees there."""
 
     def biases(self, like: Tensor) -> Bias:

@@ -24,7 +24,7 @@ class Chunks(Tiles):
 
     causal: bool
     count_duplicates: bool
-    chunk_of: Int[Tensor, "p r t"]
+    chunk_of: Int[Tensor, "p r u"]
     """In which chunk of every round each token is, with 0 for none."""
     filled: Int[Tensor, "p"]
     """How many chunks of a head's lane hold tokens."""

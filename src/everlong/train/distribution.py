@@ -140,7 +140,8 @@ def distribute(objective: Objective, *, world: World, fsdp: bool) -> nn.Module:
             )
         return shard(objective)
     if world.size > 1:
-        return DistributedDataParallel(objective)
+        # Some weights serve only some texts: global projections, a compression whose block is not complete yet.
+        return DistributedDataParallel(objective, find_unused_parameters=True)
     return objective
 
 

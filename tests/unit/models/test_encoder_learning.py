@@ -20,6 +20,14 @@ SMALL = {"vocab_size": SYMBOLS, "n_heads": 2, "d_model": 32, "n_layers": 2, "d_f
 ENCODER_LEARNERS: dict[str, dict[str, Any]] = {
     "bert": SMALL,
     "longformer-encoder": {**SMALL, "window": 2 * HALF},
+    "reformer-encoder": {
+        **SMALL,
+        "layers": ("lsh",),
+        "n_buckets": 4,
+        "bucket_size": 4,
+        "positions": "axial",
+        "axial_shape": (HALF, 2),
+    },
     "bert with learned positions": {**SMALL, "positions": "learned", "n_positions": 2 * HALF, "norm": "post"},
 }
 

@@ -17,11 +17,15 @@ from everlong.shapes import IGNORE
 
 SYMBOLS, ASKED, TIME, CHUNK = 8, 2, 32, 8
 SMALL = {"vocab_size": SYMBOLS + 2, "n_heads": 2, "d_model": 32, "n_layers": 2, "d_ff": 64}
+COMPRESSIVE = {**SMALL, "segment": CHUNK, "mem_len": CHUNK, "cmem_len": 4, "compression_rate": 4, "norm": "pre"}
 LEARNERS: dict[str, dict[str, Any]] = {
+    "compressive-transformer": {**COMPRESSIVE, "reconstruction": "none"},
+    "compressive-transformer that keeps what was used": {**COMPRESSIVE, "compression": "most-used"},
     "gru": {"vocab_size": SYMBOLS + 2, "d_model": 48, "n_layers": 1, "forget_bias": 2.0},
     "lstm": {"vocab_size": SYMBOLS + 2, "d_model": 48, "n_layers": 1, "forget_bias": 3.0},
     "longformer": {**SMALL, "window": TIME, "n_global": 0},
     "longformer whose windows never reach what it pins": {**SMALL, "window": (3, 5), "n_global": ASKED},
+    "reformer": {**SMALL, "n_hashes": 4, "n_buckets": 4, "bucket_size": CHUNK, "window": CHUNK, "context": TIME},
     "transformer": {**SMALL, "context": TIME},
     "transformer-xl": {**SMALL, "segment": CHUNK, "mem_len": TIME - CHUNK},
 }

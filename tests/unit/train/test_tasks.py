@@ -22,7 +22,11 @@ BYTES = ByteTokenizer()
 @pytest.mark.parametrize(
     ("architecture", "task", "message"),
     [
-        ("bert", "lm", r"bert cannot learn task=lm, which is for gru, .*lstm.* Give task=mlm, or choose one of these"),
+        (
+            "bert",
+            "lm",
+            r"bert cannot learn task=lm, which is for .*gru, .*lstm.* Give task=mlm, or choose one of these",
+        ),
         ("gru", "mlm", r"gru cannot learn task=mlm, which is for bert.* Give task=lm, or"),
     ],
 )
