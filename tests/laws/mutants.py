@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everlong.memory import Memory, memory_type
@@ -68,6 +69,18 @@ class DetachesTheMemory(Recurrent):
 class NoCausalMask(Window):
     def is_past(self, distance: Tensor) -> Tensor:
         return distance >= -2
+
+
+class SortsTheCall(Window):
+    """Sorts the call by token and cuts it into fours, as published hashing does: a later token moves earlier ones."""
+
+    def forward(self, tokens, memory=None, *, starts=None, lengths=None):
+        self.four = tokens.argsort(dim=1, stable=True).argsort(dim=1) // 4
+        return super().forward(tokens, memory, starts=starts, lengths=lengths)
+
+    def sees(self, distance, clock, *, index):
+        apart = self.four[:, :, None] != self.four[:, None]
+        return super().sees(distance, clock, index=index) & ~F.pad(apart, (distance.shape[1] - clock.time, 0))
 
 
 class CentredOnTheChunk(Recurrent):
@@ -355,6 +368,7 @@ MUTANTS = [
     Mutant("split-invariant", DetachesTheMemory),
     Mutant("split-invariant", TheLastLogitsOnly),
     Mutant("causal", NoCausalMask),
+    Mutant("causal", SortsTheCall),
     Mutant("causal", CentredOnTheChunk),
     Mutant("constant", GrowingMemory),
     Mutant("constant", ForgetsItsType),

@@ -12,8 +12,8 @@ part included; the encoder does so (`reformer-encoder`). Here the same order is 
 later moves. Time follows `n_hashes` and `bucket_size`, memory follows `context`: keys and values are kept once, with
 their buckets of every round, and not once a round.
 
-Positions enter by rotation, after hashing, or as the paper's axial tables. Training keeps no activations but those of
-the last layer: each layer's inputs are its outputs taken back. Choices of buckets are kept, and made again by nobody.
+Positions enter by rotation, after hashing, or by the paper's axial tables, before it. Training keeps no activations but
+the last ones, from which it takes each layer back; the buckets are kept, so that it goes back the way it came.
 """
 
 from typing import Any, Literal, Self
@@ -55,9 +55,7 @@ class HashedConfig(ModelConfig):
     n_hashes: int = Field(default=4, ge=1)
     """Rounds of hashing: more find more of what a query looks for."""
     n_buckets: int = Field(default=64, ge=2, le=2**15 - 2)
-    """Of every round, an even number."""
-    bucket_size: int = Field(default=64, ge=1)
-    window: int = Field(default=128, ge=1)
+    """Buckets of a round, an even number."""
     count_duplicates: bool = True
     """Whether a token that two rounds show counts twice (as in the authors' code) or once (as in the paper)."""
     positions: Literal["rotary", "axial"] = "rotary"

@@ -18,7 +18,6 @@ have no last one, so how far apart tokens are enters by rotation (Su et al., 202
 rounded to whole turns in a million tokens: keys are kept as they were turned, and remain exact however long the stream.
 """
 
-import math
 from typing import Literal, Self
 
 import torch
@@ -34,7 +33,7 @@ from everlong.memory import Memory, memory_type
 from everlong.models.base import Advance, LanguageModel, ModelConfig, run_layer
 from everlong.models.registry import register
 from everlong.nn.attention import Look, attend_jointly
-from everlong.nn.blocks import FeedForward
+from everlong.nn.blocks import FeedForward, init_normal
 from everlong.nn.fixed import Fixed
 from everlong.nn.patterns import Kind, Line, Pattern, View
 from everlong.nn.position import Rotary
@@ -201,8 +200,12 @@ class SparseTransformer(LanguageModel[SparseTransformerMemory]):
             SparseTransformerLayer(c, self.rotary, kinds=c.kinds(layer)) for layer in range(c.n_layers)
         )
         self.norm = nn.LayerNorm(c.d_model)
-        self.head = LinearHead(self.embedding, tied=False)
-        self._init_weights()
+        self.head = LinearHead(self.embedding, tied=True)
+        self.apply(init_normal)
+        with torch.no_grad():
+            for layer in self.layers:
+                for added in (layer.out, layer.ff.down):
+                    added.weight /= (2 * c.n_layers) ** 0.5
 
     @property
     def config(self) -> SparseTransformerConfig:
@@ -244,15 +247,3 @@ class SparseTransformer(LanguageModel[SparseTransformerMemory]):
             shelf=rows.shelve(memory.shelf, torch.stack(finished, dim=1)),
         )
         return Advance(hidden=self.norm(x), memory=after, aux={})
-
-    def _init_weights(self) -> None:
-        """As in section 6: N(0, 0.125 / sqrt(fan-in)), smaller where the stream is added to, and no logits at all."""
-        for name, parameter in self.named_parameters():
-            if "norm" not in name and parameter.ndim == 2:
-                added = name.endswith(("out.weight", "down.weight"))
-                shrinks = 2 * self.config.n_layers if added else 1
-                nn.init.normal_(parameter, std=0.125 / math.sqrt(parameter.shape[1] * shrinks))
-            elif name.endswith("bias"):
-                nn.init.zeros_(parameter)
-            if name == "head.weight":
-                nn.init.zeros_(parameter)

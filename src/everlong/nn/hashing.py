@@ -24,11 +24,15 @@ def draw_rotations(
 
 def bucket_of(x: Float[Tensor, "b t h e"], rotations: Float[Tensor, "r h e f"]) -> Int[Tensor, "b h r t"]:
     """The bucket of every vector in every round, as int16."""
-    columns = rotations.to(x.dtype).permute(1, 2, 0, 3).flatten(2)
-    turned = torch.einsum("bthe,hec->bhtc", x, columns).unflatten(-1, (len(rotations), -1))
+    # A round at a time: what is turned is many times as wide as what it was.
+    return torch.stack([_bucket_of(x, rotation.to(x.dtype)) for rotation in rotations], dim=2)
+
+
+def _bucket_of(x: Float[Tensor, "b t h e"], rotation: Float[Tensor, "h e f"]) -> Int[Tensor, "b h t"]:
+    turned = torch.einsum("bthe,hef->bhtf", x, rotation)
     farthest = turned.abs().argmax(dim=-1, keepdim=True)
     opposite = turned.gather(-1, farthest) < 0
-    return (farthest + opposite * turned.shape[-1])[..., 0].transpose(2, 3).to(torch.int16)
+    return (farthest + opposite * turned.shape[-1])[..., 0].to(torch.int16)
 
 
 def bucket_order(buckets: Int[Tensor, "*n t"]) -> Int[Tensor, "*n t"]:

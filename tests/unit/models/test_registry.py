@@ -28,7 +28,9 @@ def test_each_has_a_kind_a_config_and_a_line(name: str) -> None:
 
 
 def test_an_unknown_architecture() -> None:
-    message = r"no architecture 'transfomer'\. Did you mean 'transformer'\? Available: .*gru, .*lstm, .*transformer-xl\."
+    message = (
+        r"no architecture 'transfomer'\. Did you mean 'transformer'\? Available: .*gru, .*lstm, .*transformer-xl\."
+    )
     with pytest.raises(ConfigError, match=message):
         create_model("transfomer")
     with pytest.raises(ConfigError, match=r"no architecture '记忆'\. Available: "):

@@ -69,3 +69,15 @@ def test_tables_made_while_generating_serve_training() -> None:
     (sinusoids(3, like=weight) * weight).sum().backward()
     rotary(weight.expand(1, 3, 1, 4), rotary.angles(3, like=weight)).sum().backward()
     assert weight.grad is not None
+
+
+def test_angles_of_any_index_are_those_of_the_table_and_exact_far_out() -> None:
+    rotary, x = Rotary(width=8, base=10000.0), torch.randn(2, 5, 3, 8)
+    index = torch.arange(5).expand(2, 5)
+    assert torch.equal(rotary.angles_of(index, like=x), rotary.angles(5, like=x).expand(2, -1, -1, -1))
+    query, key = torch.randn(2, 2, 5, 3, 8).unbind()
+    near, far = (
+        (rotary(query, rotary.angles_of(index + at, like=x)) * rotary(key, rotary.angles_of(index + at - 3, like=x)))
+        for at in (3, 10_000_000)
+    )
+    torch.testing.assert_close(far.sum(dim=-1), near.sum(dim=-1), rtol=0, atol=1e-5)
