@@ -15,6 +15,7 @@ SIZES = {"vocab_size": 13, "d_model": 8, "n_heads": 2, "d_ff": 12}
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
+        ("sparse-transformer", {"n_layers": 2, "pattern": "strided", "stride": 3, "context": 9}),
         ("transformer", {"n_layers": 1, "context": 1}),
         ("transformer", {"n_layers": 1, "context": 5}),
         ("transformer", {"n_layers": 3, "context": 4}),
@@ -102,6 +103,7 @@ def test_every_causal_architecture_was_measured() -> None:
         "longformer",
         "lstm",
         "reformer",
+        "sparse-transformer",
         "transformer",
         "transformer-xl",
     }, "measure the new one here"
