@@ -33,7 +33,7 @@ from everlong.memory import Memory, memory_type
 from everlong.models.base import Advance, LanguageModel, ModelConfig, run_layer
 from everlong.models.registry import register
 from everlong.nn.attention import Look, attend_jointly
-from everlong.nn.blocks import FeedForward, init_normal
+from everlong.nn.blocks import FeedForward
 from everlong.nn.fixed import Fixed
 from everlong.nn.patterns import Kind, Line, Pattern, View
 from everlong.nn.position import Rotary
@@ -201,11 +201,8 @@ class SparseTransformer(LanguageModel[SparseTransformerMemory]):
         )
         self.norm = nn.LayerNorm(c.d_model)
         self.head = LinearHead(self.embedding, tied=True)
-        self.apply(init_normal)
-        with torch.no_grad():
-            for layer in self.layers:
-                for added in (layer.out, layer.ff.down):
-                    added.weight /= (2 * c.n_layers) ** 0.5
+        for name, parameter in self.named_parameters():
+            _init(name, parameter, n_layers=c.n_layers)
 
     @property
     def config(self) -> SparseTransformerConfig:
@@ -247,3 +244,12 @@ class SparseTransformer(LanguageModel[SparseTransformerMemory]):
             shelf=rows.shelve(memory.shelf, torch.stack(finished, dim=1)),
         )
         return Advance(hidden=self.norm(x), memory=after, aux={})
+
+
+def _init(name: str, parameter: nn.Parameter, *, n_layers: int) -> None:
+    """N(0, 0.5 / sqrt(fan-in)), and less by sqrt(2 n_layers) where the stream is added to; biases begin at zero."""
+    if parameter.ndim == 2:
+        adds = name.endswith(("out.weight", "down.weight"))
+        nn.init.normal_(parameter, std=0.5 / (parameter.shape[1] * (2 * n_layers if adds else 1)) ** 0.5)
+    elif name.endswith("bias"):
+        nn.init.zeros_(parameter)
