@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from everlong.models import create_model, list_models
 from everlong.testing import LAWS, Law, Subject, verify_contract
 from everlong.testing.subject import MODES, Mode
-from tests.laws.cases import CASES, CT, LONG, REFORMER, SMALL, XL, model, subject
+from tests.laws.cases import CASES, CT, LONG, REFORMER, SMALL, SPARSE, XL, model, subject
 
 LENGTH = 32
 
@@ -72,6 +72,9 @@ def test_memory_does_not_care_where_the_stream_is_cut(
         ("transformer-xl", {**XL, "segment": 64, "mem_len": 100, "same_length": True}),
         ("compressive-transformer", {**CT, "segment": 160, "mem_len": 160, "cmem_len": 9, "reconstruction": "none"}),
         ("longformer", {**LONG, "window": (70, 30), "dilation": (1, (1, 5)), "n_global": 9}),
+        ("sparse-transformer", {**SPARSE, "stride": 8, "context": 160}),
+        ("sparse-transformer", {**SPARSE, "pattern": "strided", "stride": 5, "context": 100}),
+        ("sparse-transformer", {**SPARSE, "pattern": "strided", "stride": 70, "context": 350, "heads": "split"}),
     ],
 )
 @pytest.mark.parametrize("mode", MODES)

@@ -19,6 +19,8 @@ FAR = 10_000_000
         ("lstm", {}),
         ("transformer", {"n_heads": 2, "d_ff": 12, "context": 7}),
         ("longformer", {"n_heads": 2, "d_ff": 12, "window": (3, 7), "dilation": (1, (1, 2)), "n_global": 5}),
+        ("sparse-transformer", {"n_heads": 2, "d_ff": 12, "stride": 4, "context": 12, "summary": 1}),
+        ("sparse-transformer", {"n_heads": 2, "d_ff": 12, "stride": 5, "context": 15, "pattern": "strided"}),
         ("transformer-xl", {"n_heads": 2, "d_ff": 12, "segment": 4, "mem_len": 6}),
         ("transformer-xl", {"n_heads": 2, "d_ff": 12, "segment": 4, "mem_len": 6, "same_length": True}),
     ],

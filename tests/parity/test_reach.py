@@ -10,12 +10,22 @@ from everlong.testing.subject import stir_weights
 from tests.parity.test_transformer_xl import farthest, influence
 
 SIZES = {"vocab_size": 13, "d_model": 8, "n_heads": 2, "d_ff": 12}
+INTERLEAVED = {"heads": "interleaved", "sub_blocks": 1}
 
 
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
         ("sparse-transformer", {"n_layers": 2, "pattern": "strided", "stride": 3, "context": 9}),
+        ("sparse-transformer", {"n_layers": 2, "pattern": "strided", "stride": 5, "context": 5}),
+        (
+            "sparse-transformer",
+            {"n_layers": 3, "pattern": "strided", "stride": 2, "context": 8, "heads": "interleaved"},
+        ),
+        ("sparse-transformer", {"n_layers": 2, "stride": 4, "context": 12, "summary": 1, "sub_blocks": 2}),
+        ("sparse-transformer", {"n_layers": 2, "stride": 4, "context": 12, "summary": 1, "heads": "split"}),
+        ("sparse-transformer", {"n_layers": 3, "stride": 4, "context": 12, "summary": 2, **INTERLEAVED}),
+        ("sparse-transformer", {"n_layers": 2, "stride": 4, "context": 4, "summary": 1, **INTERLEAVED}),
         ("transformer", {"n_layers": 1, "context": 1}),
         ("transformer", {"n_layers": 1, "context": 5}),
         ("transformer", {"n_layers": 3, "context": 4}),

@@ -12,10 +12,11 @@ who sees what: every head both sets in one softmax ("merged"), half of the heads
 
 What differs from the paper. Rows and columns count from the beginning of the document, not of the call; what is seen
 ends `context` tokens back; a head that sees far columns alone sees itself as well; gelu is exact, for which the paper
-has x sigmoid(1.702 x). The paper adds a learned vector for
-the row and one for the column. Columns are added here too: they tell a token whether it is a summary. Rows of a stream
-have no last one, so how far apart tokens are enters by rotation (Su et al., 2021, arXiv:2104.09864). Its speeds are
-rounded to whole turns in a million tokens: keys are kept as they were turned, and remain exact however long the stream.
+has x sigmoid(1.702 x). The paper adds a learned vector for the row and one for the column. Columns are added here too:
+they tell a token whether it is a summary. Rows of a stream have no last one, so how far apart tokens are enters by
+rotation (Su et al., 2021, arXiv:2104.09864). Its speeds are rounded to whole turns in a million tokens: keys are kept
+as they were turned, and remain exact however long the stream. Weights begin four times as large as the paper's and
+logits do not begin at zero: what suits 128 layers and weeks costs small models much of their budget.
 """
 
 from typing import Literal, Self
@@ -107,7 +108,7 @@ class SparseTransformerConfig(ModelConfig):
         return list(range(1, self.n_layers, 2) if self.heads == "interleaved" else range(self.n_layers))
 
     @property
-    def rows(self) -> Pattern:
+    def layout(self) -> Pattern:
         """The pattern with its sizes."""
         above = self.context // self.stride - 1
         if self.pattern == "strided":
@@ -125,7 +126,7 @@ class SparseTransformerConfig(ModelConfig):
         """How many tokens back a prediction can see at most, through all layers."""
         newest = oldest = self.stride - 1
         for layer in reversed(range(self.n_layers)):
-            oldest = min(self.rows.oldest(oldest, kind) for _, kind in self.kinds(layer))
+            oldest = min(self.layout.oldest(oldest, kind) for _, kind in self.kinds(layer))
         return newest - oldest
 
 
@@ -215,8 +216,8 @@ class SparseTransformer(LanguageModel[SparseTransformerMemory]):
         far = 2 * c.d_model // c.n_heads * c.far_heads
         return SparseTransformerMemory(
             position=torch.zeros(lanes, dtype=torch.int64, device=self.device),
-            recent=torch.zeros(lanes, c.n_layers, c.rows.ring, 2 * c.d_model, dtype=self.dtype, device=self.device),
-            shelf=torch.zeros(lanes, len(c.far_layers), c.rows.shelf, far, dtype=self.dtype, device=self.device),
+            recent=torch.zeros(lanes, c.n_layers, c.layout.ring, 2 * c.d_model, dtype=self.dtype, device=self.device),
+            shelf=torch.zeros(lanes, len(c.far_layers), c.layout.shelf, far, dtype=self.dtype, device=self.device),
         ).made_by(self)
 
     def advance(
@@ -226,7 +227,7 @@ class SparseTransformer(LanguageModel[SparseTransformerMemory]):
         c = self.config
         rows = in_rows(clock, c.stride)
         kinds: list[Kind] = [kind for layer in range(c.n_layers) for _, kind in c.kinds(layer)]
-        view = c.rows.view(rows, kinds=kinds)
+        view = c.layout.view(rows, kinds=kinds)
         angles = self.rotary.angles_of(clock.position, like=memory.recent)
         shelved = dict(zip(c.far_layers, view.past(memory.shelf).unbind(1), strict=True))
         x = F.dropout(self.embedding(tokens) + self.columns(rows.column), c.dropout, self.training)

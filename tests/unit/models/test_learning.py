@@ -26,7 +26,8 @@ LEARNERS: dict[str, dict[str, Any]] = {
     "longformer": {**SMALL, "window": TIME, "n_global": 0},
     "longformer whose windows never reach what it pins": {**SMALL, "window": (3, 5), "n_global": ASKED},
     "reformer": {**SMALL, "n_hashes": 4, "n_buckets": 4, "bucket_size": CHUNK, "window": CHUNK, "context": TIME},
-    "sparse-transformer": {**SMALL, "stride": 2, "context": TIME, "summary": 2, "sub_blocks": 1},
+    "sparse-transformer": {**SMALL, "stride": CHUNK, "context": TIME, "summary": 2, "sub_blocks": 2},
+    "sparse-transformer that looks up its column": {**SMALL, "stride": CHUNK, "context": TIME, "pattern": "strided"},
     "transformer": {**SMALL, "context": TIME},
     "transformer-xl": {**SMALL, "segment": CHUNK, "mem_len": TIME - CHUNK},
 }

@@ -81,3 +81,16 @@ def test_angles_of_any_index_are_those_of_the_table_and_exact_far_out() -> None:
         for at in (3, 10_000_000)
     )
     torch.testing.assert_close(far.sum(dim=-1), near.sum(dim=-1), rtol=0, atol=1e-5)
+
+
+def test_speeds_of_whole_turns_close_the_circle() -> None:
+    """Of indices only the remainder counts, and scores go on over the seam as if there were none."""
+    rotary, x = Rotary(width=8, base=10000.0, period=1000), torch.randn(2, 2, 3, 8, dtype=torch.float64)
+    index = torch.tensor([[5, 7]])
+    turned = rotary(x, rotary.angles_of(index, like=x))
+    assert torch.equal(rotary(x, rotary.angles_of(index + 7_000_000, like=x)), turned)
+    torch.testing.assert_close(rotary.angles_of(index, like=x)[0], rotary.angles(8, like=x)[index[0]], rtol=0, atol=0)
+    seam = rotary(x, rotary.angles_of(index + 994, like=x))
+    torch.testing.assert_close((seam[:, 0] * seam[:, 1]).sum(-1), (turned[:, 0] * turned[:, 1]).sum(-1))
+    plain = Rotary(width=8, base=10000.0).angles(2, like=x)[1]
+    assert float((rotary.angles(2, like=x)[1] - plain).abs().max()) < 2e-2
