@@ -166,6 +166,17 @@ def run(job: Job) -> dict[str, Any]:
     }
 
 
+def unfinished(jobs: list[Job], rows: list[dict[str, Any]], result: Path) -> list[Job]:
+    """The runs that a result file lacks; one that holds other runs is not written to."""
+    for row in rows:
+        other = [job.asked for job in jobs if (job.model, job.seed) == (row["model"], row["seed"])]
+        spoken_for = other or [{"data": job.data, "cpu_minutes": job.cpu_minutes} for job in jobs[:1]]
+        if not any(asked.items() <= row.items() for asked in spoken_for):
+            sys.exit(f"{result} holds a {row['model']} of seed {row['seed']} made otherwise: give another --name.")
+    finished = {(row["model"], row["seed"]) for row in rows}
+    return [job for job in jobs if (job.model, job.seed) not in finished]
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Mean and spread (largest minus smallest) over seeds, in bits per byte."""
     lines = ["model            seeds  CPU min  M tokens  carried          reset            other            gain"]
@@ -218,9 +229,8 @@ def main() -> None:
         for model in args.models
     ]
     result = RESULTS / f"{args.name or f'quality-{args.data}'}.json"
-    earlier = json.loads(result.read_text())["rows"] if result.exists() else []
-    rows = [row for row in earlier if any(job.asked.items() <= row.items() for job in jobs)]
-    jobs = [job for job in jobs if not any(job.asked.items() <= row.items() for row in rows)]
+    rows = json.loads(result.read_text())["rows"] if result.exists() else []
+    jobs = unfinished(jobs, rows, result)
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         for done in as_completed([pool.submit(run, job) for job in jobs]):
             rows.append(done.result())

@@ -120,7 +120,7 @@ def _streams(model: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
 
 def _local(model: Any, part: Any, x: Tensor) -> Tensor:
     c, time = model.config, len(x)
-    q, k, v = (part.norm(x) @ part.project.weight.T).view(time, 3, c.n_heads, -1).unbind(1)
+    q, k, v = (part.project.norm(x) @ part.project.project.weight.T).view(time, 3, c.n_heads, -1).unbind(1)
     q, k = _turned(model, q), _turned(model, k)
     side = c.window - 1 if isinstance(model, LanguageModel) else c.window // 2
     out = torch.empty_like(q)

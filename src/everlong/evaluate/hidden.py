@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -74,8 +75,9 @@ def guesses(encoder: Encoder, chunk: Chunk) -> Guesses:
     """What an encoder makes of a chunk with hidden tokens, in the order of the chunk."""
     hidden = encoder(chunk.tokens, lengths=chunk.lengths)
     asked = chunk.targets != IGNORE
-    likeliest = encoder.head.logits(hidden[asked][None])[0].argmax(dim=-1)
-    return encoder.head.losses(hidden, chunk.targets)[asked], likeliest == chunk.targets[asked]
+    logits, wanted = encoder.head.logits(hidden[asked][None])[0], chunk.targets[asked]
+    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return F.cross_entropy(exact, wanted, reduction="none"), logits.argmax(dim=-1) == wanted
 
 
 def evaluate_hidden(

@@ -59,6 +59,8 @@ class Model(nn.Module, ABC):
     """The name in the registry."""
     Config: ClassVar[type[ModelConfig]]
     """The config class of this architecture."""
+    idle_weights: ClassVar[bool] = False
+    """Whether a text may leave weights without a gradient; ranks that average gradients must not wait for those."""
 
     head: TokenHead
 

@@ -111,6 +111,7 @@ class LongformerEncoder(Encoder):
 
     Config = LongformerEncoderConfig
     has_global_tokens = True
+    idle_weights = True
 
     def __init__(self, config: LongformerEncoderConfig) -> None:
         super().__init__(config)

@@ -161,26 +161,41 @@ class ReformerMemory(Memory):
     """In which bucket of each head and round these are (int16)."""
 
 
+class LocalProjection(nn.Module):
+    """Queries, keys and values."""
+
+    def __init__(self, config: HashedConfig, rotary: Rotary) -> None:
+        super().__init__()
+        self.n_heads, self.rotary = config.n_heads, rotary
+        self.norm = nn.LayerNorm(config.d_model)
+        self.project = nn.Linear(config.d_model, 3 * config.d_model, bias=False)
+
+    def forward(
+        self, x: Hidden, angles: Angles
+    ) -> tuple[Float[Tensor, "b t h e"], Float[Tensor, "b t h e"], Float[Tensor, "b t h e"]]:
+        """Queries and keys, turned by where they stand, and values."""
+        query, key, value = (part.unflatten(-1, (self.n_heads, -1)) for part in self.project(self.norm(x)).chunk(3, -1))
+        if angles is not None:
+            query, key = self.rotary(query, angles), self.rotary(key, angles)
+        return query, key, value
+
+
 class LocalAttention(nn.Module):
     """Attention to the last tokens."""
 
     def __init__(self, config: HashedConfig, rotary: Rotary) -> None:
         super().__init__()
-        d = config.d_model
-        self.n_heads, self.dropout, self.rotary = config.n_heads, config.dropout, rotary
-        self.norm = nn.LayerNorm(d)
-        self.project = nn.Linear(d, 3 * d, bias=False)
-        self.out = nn.Linear(d, d, bias=False)
+        self.dropout = config.dropout
+        self.project = LocalProjection(config, rotary)
+        self.out = nn.Linear(config.d_model, config.d_model, bias=False)
 
     def forward(
         self, x: Hidden, past: Float[Tensor, "b s k"], join: Join, sight: Sight, angles: Angles
     ) -> tuple[Hidden, Float[Tensor, "b t k"]]:
         """What is added to the stream, and the chunk's keys and values to remember."""
-        query, key, value = (part.unflatten(-1, (self.n_heads, -1)) for part in self.project(self.norm(x)).chunk(3, -1))
-        if angles is not None:
-            query, key = self.rotary(query, angles), self.rotary(key, angles)
+        query, key, value = self.project(x, angles)
         entry = torch.cat([key, value], dim=2).flatten(2)
-        keys, values = (part.unflatten(-1, (self.n_heads, -1)) for part in join(past, entry).chunk(2, dim=-1))
+        keys, values = (part.unflatten(-1, query.shape[2:]) for part in join(past, entry).chunk(2, dim=-1))
         seen = attend(query, keys, values, sight=sight)
         return F.dropout(self.out(seen.flatten(2)), self.dropout, self.training), entry
 

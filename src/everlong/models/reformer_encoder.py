@@ -22,7 +22,14 @@ from torch import nn
 from everlong.clock import Clock
 from everlong.heads import MaskedTokenHead
 from everlong.models.encoder import Encoder, GlobalMask
-from everlong.models.reformer import Angles, FeedForwardBranch, HashedConfig, HashedProjection, Positions
+from everlong.models.reformer import (
+    Angles,
+    FeedForwardBranch,
+    HashedConfig,
+    HashedProjection,
+    LocalProjection,
+    Positions,
+)
 from everlong.models.registry import register
 from everlong.nn.around import look_around
 from everlong.nn.attention import attend
@@ -48,18 +55,13 @@ class LocalEncoding(nn.Module):
 
     def __init__(self, config: ReformerEncoderConfig, rotary: Rotary) -> None:
         super().__init__()
-        d = config.d_model
-        self.n_heads, self.dropout, self.rotary = config.n_heads, config.dropout, rotary
-        self.norm = nn.LayerNorm(d)
-        self.project = nn.Linear(d, 3 * d, bias=False)
-        self.out = nn.Linear(d, d, bias=False)
+        self.dropout = config.dropout
+        self.project = LocalProjection(config, rotary)
+        self.out = nn.Linear(config.d_model, config.d_model, bias=False)
 
     def forward(self, x: Hidden, sight: Sight, angles: Angles) -> tuple[Hidden, None]:
         """What is added to the stream."""
-        query, key, value = (part.unflatten(-1, (self.n_heads, -1)) for part in self.project(self.norm(x)).chunk(3, -1))
-        if angles is not None:
-            query, key = self.rotary(query, angles), self.rotary(key, angles)
-        seen = attend(query, key, value, sight=sight)
+        seen = attend(*self.project(x, angles), sight=sight)
         return F.dropout(self.out(seen.flatten(2)), self.dropout, self.training), None
 
 

@@ -23,7 +23,8 @@ from torch import Tensor
 from everlong.clock import Clock
 
 QUERY_BLOCK = 128
-"""Queries that are worth computing together: fewer waste time on calls, more on pairs that no one may see."""
+"""Queries computed together unless said otherwise, as is best for relative attention: fewer waste time on calls, more
+on pairs that no one may see."""
 
 Join = Callable[[Float[Tensor, "b s k"], Float[Tensor, "b t k"]], Float[Tensor, "b u k"]]
 """Makes the line of one layer from its past and the chunk's entries."""
@@ -114,7 +115,7 @@ class Sight:
 
 
 def query_block(window: int) -> int:
-    """Queries of a plain band of this width that are worth computing together (docs/log.md has the measurements)."""
+    """Queries that are worth computing together by everlong.nn.attention, in a band of this width (docs/log.md)."""
     return 64 if window <= 512 else 256
 
 

@@ -140,8 +140,7 @@ def distribute(objective: Objective, *, world: World, fsdp: bool) -> nn.Module:
             )
         return shard(objective)
     if world.size > 1:
-        # Some weights serve only some texts: global projections, a compression whose block is not complete yet.
-        return DistributedDataParallel(objective, find_unused_parameters=True)
+        return DistributedDataParallel(objective, find_unused_parameters=objective.model.idle_weights)
     return objective
 
 
@@ -162,7 +161,9 @@ def shard(objective: Objective) -> Objective:
 def _own(layer: nn.Module, arguments: Any, output: Any) -> Any:
     """Copies of a layer's results. A view written to in place would lose the hook that fetches the layer's weights."""
     if isinstance(output, tuple):
-        return tuple(_own(layer, arguments, part) for part in cast("tuple[Any, ...]", output))
+        parts = [_own(layer, arguments, part) for part in cast("tuple[Any, ...]", output)]
+        named = getattr(cast("Any", output), "_make", tuple)
+        return named(parts)
     return output.clone() if isinstance(output, Tensor) else output
 
 

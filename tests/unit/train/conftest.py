@@ -12,8 +12,31 @@ from everlong.train import Progress, Result, TrainConfig, train
 
 SIZES: dict[str, dict[str, Any]] = {
     "bert": {"d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 16, "dropout": 0.1},
+    "compressive-transformer": {
+        "d_model": 8,
+        "n_layers": 2,
+        "n_heads": 2,
+        "d_ff": 16,
+        "segment": 8,
+        "mem_len": 8,
+        "cmem_len": 4,
+        "compression_rate": 2,
+    },
     "gru": {"d_model": 8, "n_layers": 1, "dropout": 0.1},
+    "longformer": {"d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 16, "window": 5, "n_global": 2},
+    "longformer-encoder": {"d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 16, "dropout": 0.1, "window": 4},
     "lstm": {"d_model": 8, "n_layers": 1},
+    "reformer": {"d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 16, "dropout": 0.1, "n_buckets": 4, "context": 16},
+    "sparse-transformer": {
+        "d_model": 8,
+        "n_layers": 2,
+        "n_heads": 2,
+        "d_ff": 16,
+        "stride": 4,
+        "context": 16,
+        "summary": 1,
+        "sub_blocks": 2,
+    },
     "transformer": {"d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 16, "context": 8},
     "transformer-xl": {
         "d_model": 8,

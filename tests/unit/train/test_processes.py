@@ -115,9 +115,14 @@ def test_a_folder_in_use_is_refused_by_the_other_processs_number(bench: Bench) -
     [
         ("transformer-xl", {}),
         ("lstm", {"memory_dropout": 0.0}),
+        ("compressive-transformer", {}),
         ("gru-with-aux", {"recompute": True}),
+        ("longformer", {}),
+        ("reformer", {}),
+        ("sparse-transformer", {}),
         ("transformer", {"recompute": True}),
         ("bert", {"task": "mlm"}),
+        ("longformer-encoder", {"task": "mlm"}),
     ],
 )
 def test_two_ranks_learn_what_one_learns(
