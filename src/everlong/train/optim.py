@@ -71,5 +71,8 @@ def put_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, te
         model,
         optimizer,
         {"state": state, "param_groups": groups},  # pyright: ignore[reportArgumentType]
-        options=StateDictOptions(full_state_dict=True),
+        options=StateDictOptions(full_state_dict=True, strict=False),
     )
+    # A weight that no text has used yet, as a global projection, had no state either.
+    for parameter in [p for p in optimizer.state if names[id(p)] not in state]:
+        del optimizer.state[parameter]

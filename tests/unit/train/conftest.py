@@ -27,6 +27,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "longformer-encoder": {"d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 16, "dropout": 0.1, "window": 4},
     "lstm": {"d_model": 8, "n_layers": 1},
     "reformer": {"d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 16, "dropout": 0.1, "n_buckets": 4, "context": 16},
+    "reformer-encoder": {"d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 16, "dropout": 0.1, "n_buckets": 4},
     "sparse-transformer": {
         "d_model": 8,
         "n_layers": 2,
@@ -48,7 +49,11 @@ SIZES: dict[str, dict[str, Any]] = {
         "dropout": 0.1,
     },
 }
-OWN: dict[str, dict[str, Any]] = {"bert": {"task": "mlm", "mask_unit": "word"}}
+OWN: dict[str, dict[str, Any]] = {
+    "bert": {"task": "mlm", "mask_unit": "word"},
+    "longformer-encoder": {"task": "mlm"},
+    "reformer-encoder": {"task": "mlm"},
+}
 """Settings that a model cannot do without."""
 VARYING = ("seconds", "tokens_per_second")
 
