@@ -40,22 +40,30 @@ RESULTS = Path(__file__).parent / "results"
 SHARE, HELD_OUT = 20_000, 16
 """Characters of each held-out document that are read, its beginning, and how many documents."""
 
+TRANSFORMER: dict[str, Any] = {"d_model": 128, "n_layers": 4, "n_heads": 4, "d_ff": 512}
+SEGMENTS: dict[str, Any] = TRANSFORMER | {"segment": 128, "mem_len": 128, "norm": "pre"}
+COMPRESSIVE: dict[str, Any] = SEGMENTS | {"cmem_len": 64, "compression_rate": 4}
+SPARSE: dict[str, Any] = TRANSFORMER | {"stride": 64, "context": 1024, "summary": 8}
 SIZES: dict[str, dict[str, Any]] = {
-    "transformer-xl": {
-        "d_model": 128,
-        "n_layers": 4,
-        "n_heads": 4,
-        "d_ff": 512,
-        "segment": 128,
-        "mem_len": 128,
-        "norm": "pre",
-    },
-    "transformer": {"d_model": 128, "n_layers": 4, "n_heads": 4, "d_ff": 512, "context": 256},
+    "transformer-xl": SEGMENTS,
+    "transformer": TRANSFORMER | {"context": 256},
     "lstm": {"d_model": 256, "n_layers": 2},
     "gru": {"d_model": 256, "n_layers": 2},
+    "compressive-transformer": COMPRESSIVE,
+    "compressive-transformer+auto-encoding": COMPRESSIVE | {"reconstruction": "auto-encoding"},
+    "compressive-transformer+dilated-conv": COMPRESSIVE | {"compression": "dilated-conv"},
+    "compressive-transformer+max-pool": COMPRESSIVE | {"compression": "max-pool"},
+    "compressive-transformer+mean-pool": COMPRESSIVE | {"compression": "mean-pool"},
+    "compressive-transformer+most-used": COMPRESSIVE | {"compression": "most-used"},
+    "longformer": TRANSFORMER | {"window": 256, "n_global": 4},
+    "sparse-transformer": SPARSE,
+    "sparse-transformer+strided": SPARSE | {"pattern": "strided"},
+    "reformer": TRANSFORMER
+    | {"window": 128, "n_hashes": 4, "n_buckets": 32, "bucket_size": 32, "context": 1024, "reversible": False},
 }
-SETTINGS: dict[str, Any] = {"lanes": 8, "chunk": 128, "warmup": 100, "clip": 0.25, "weight_decay": 0.01}
-RATES = {"transformer-xl": 3e-3, "transformer": 3e-3, "lstm": 3e-3, "gru": 3e-3}
+"""Sizes of a model, by its name and, after a plus, what it differs in from the model of that name."""
+
+SETTINGS: dict[str, Any] = {"lr": 3e-3, "lanes": 8, "chunk": 128, "warmup": 100, "clip": 0.25, "weight_decay": 0.01}
 TRIAL = 12
 """Updates from whose time the speed is taken; the first two warm up."""
 
@@ -73,6 +81,11 @@ class Job:
     settings: dict[str, Any]
 
     @property
+    def architecture(self) -> str:
+        """The name in the registry."""
+        return self.model.partition("+")[0]
+
+    @property
     def asked(self) -> dict[str, Any]:
         """What tells this run from others: a row that has it all is its result."""
         return {
@@ -81,7 +94,7 @@ class Job:
             "seed": self.seed,
             "cpu_minutes": self.cpu_minutes,
             "config": {"vocab_size": 256, **SIZES[self.model], **self.overrides},
-            "asked_settings": {**SETTINGS, "lr": RATES[self.model], **self.settings},
+            "asked_settings": {**SETTINGS, **self.settings},
         }
 
 
@@ -128,8 +141,8 @@ def updates_in(model: Any, store: TokenStore, config: TrainConfig, *, cpu_minute
     for _ in range(TRIAL):
         began = time.process_time()
         chunk = next(reader)
-        losses, memory, _ = model.token_losses(chunk.tokens, chunk.targets, memory, starts=chunk.starts)
-        losses.mean().backward()
+        losses, memory, others = model.token_losses(chunk.tokens, chunk.targets, memory, starts=chunk.starts)
+        (losses.mean() + sum(others.values())).backward()
         optimizer.step()
         optimizer.zero_grad()
         memory = memory.detach()
@@ -148,10 +161,10 @@ def run(job: Job) -> dict[str, Any]:
     kept = {"seed": job.seed, "eval_every": 0, "save_every": 0, "keep": 1}
     config = TrainConfig(**{**kept, **job.asked["asked_settings"]})
     config = config.replace(
-        steps=updates_in(create_model(job.model, **fields), data, config, cpu_minutes=job.cpu_minutes)
+        steps=updates_in(create_model(job.architecture, **fields), data, config, cpu_minutes=job.cpu_minutes)
     )
     torch.manual_seed(job.seed)
-    model = create_model(job.model, **fields)
+    model = create_model(job.architecture, **fields)
     began = time.process_time()
     train(model, data, None, config, out, tokenizer=tokenizer)
     spent = time.process_time() - began
@@ -179,7 +192,8 @@ def unfinished(jobs: list[Job], rows: list[dict[str, Any]], result: Path) -> lis
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Mean and spread (largest minus smallest) over seeds, in bits per byte."""
-    lines = ["model            seeds  CPU min  M tokens  carried          reset            other            gain"]
+    heads = ("carried", "reset", "other", "gain")
+    lines = [f"{'model':37s}  seeds  CPU min  M tokens  {'  '.join(f'{head:15s}' for head in heads)}"]
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = [row for row in rows if row["model"] == model]
 
@@ -192,7 +206,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         figures = "  ".join(
             f"{spread(key):15s}" for key in ("bits_per_byte", "bits_per_byte_reset", "bits_per_byte_other", "gain")
         )
-        lines.append(f"{model:15s}  {len(mine):5d}  {minutes:7.1f}  {tokens:8.2f}  {figures}")
+        lines.append(f"{model:37s}  {len(mine):5d}  {minutes:7.1f}  {tokens:8.2f}  {figures}")
     return "\n".join(lines)
 
 

@@ -282,7 +282,11 @@ class CompressiveLayer(RelativeLayer):
                 )
                 old = join(between(past, chunk, run.recent, stop), like=chunk)
                 new = self.remember(self.compressor(blocks), frozen=True)
-                gaps.append(attention_reconstruction(q, old=self.by_head(old), new=self.by_head(new)).flatten())
+                gaps.append(
+                    attention_reconstruction(
+                        q, old=self.by_head(old).unbind(2), new=self.by_head(new).unbind(2)
+                    ).flatten()
+                )
         return torch.cat(gaps).mean() if gaps else self._nothing()
 
 
@@ -355,18 +359,17 @@ class MostUsedLayer(RelativeLayer):
         self, query: Float[Tensor, "b t h e"], line: Float[Tensor, "b s k"], relation: Relation
     ) -> tuple[Float[Tensor, "b t h e"], Float[Tensor, "b s"]]:
         """What queries read from a line of keys and values, and the attention that each entry received."""
-        key, value = self.by_head(line)
+        entries = self.by_head(line)
         u, w = relation.biases
         sight = in_order(query.shape[1], line.shape[1])
         if relation.projected is None:
             near, weight = relation.encoding[-line.shape[1] :], self.project_distance.weight
             return attend_relative_few_counting(
-                query, key, value, near, weight, content_bias=u, distance_bias=w, sight=sight
+                query, entries, near, weight, content_bias=u, distance_bias=w, sight=sight
             )
         return attend_relative_counting(
             query,
-            key,
-            value,
+            entries,
             relation.projected,
             content_bias=u,
             distance_bias=w,

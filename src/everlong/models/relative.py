@@ -95,10 +95,9 @@ class RelativeLayer(nn.Module):
             hidden = F.layer_norm(hidden, norm.normalized_shape, scale, shift, norm.eps)
         return F.linear(hidden, weight)
 
-    def by_head(self, line: Float[Tensor, "b s k"]) -> tuple[Float[Tensor, "b s h e"], Float[Tensor, "b s h e"]]:
-        """Keys and values apart, head by head."""
-        key, value = (part.unflatten(-1, (self.config.n_heads, -1)) for part in line.chunk(2, dim=-1))
-        return key, value
+    def by_head(self, line: Float[Tensor, "b s k"]) -> Float[Tensor, "b s 2 h e"]:
+        """Keys, then values, head by head."""
+        return line.unflatten(-1, (2, self.config.n_heads, -1))
 
     def relation(self, x: Hidden, encoding: Float[Tensor, "r d"], biases: Biases) -> "Relation":
         """What the queries of a chunk need to meet distances.
@@ -116,15 +115,14 @@ class RelativeLayer(nn.Module):
         self, query: Float[Tensor, "b t h e"], line: Float[Tensor, "b s k"], relation: "Relation", sight: Sight
     ) -> Float[Tensor, "b t h e"]:
         """What queries read from a line of keys and values."""
-        key, value = self.by_head(line)
+        entries = self.by_head(line)
         u, w = relation.biases
         if relation.projected is None:
             near, weight = relation.encoding[-line.shape[1] :], self.project_distance.weight
-            return attend_relative_few(query, key, value, near, weight, content_bias=u, distance_bias=w, sight=sight)
+            return attend_relative_few(query, entries, near, weight, content_bias=u, distance_bias=w, sight=sight)
         return attend_relative(
             query,
-            key,
-            value,
+            entries,
             relation.projected,
             content_bias=u,
             distance_bias=w,

@@ -33,18 +33,20 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Hidden) -> Hidden:
         """The mapped hidden states."""
-        if self.piece is None or x.shape[:2].numel() <= self.piece:
-            x = self.down(F.dropout(self.activation(self.up(x)), self.dropout, self.training))
+        # What a linear map makes of rows is no view, into which autograd would let nothing be written without copies.
+        rows = x.flatten(0, 1)
+        if self.piece is None or len(rows) <= self.piece:
+            rows = self.down(F.dropout(self.activation(self.up(rows)), self.dropout, self.training))
         else:
-            x = feed_forward_in_pieces(
-                x.flatten(0, 1),
+            rows = feed_forward_in_pieces(
+                rows,
                 (self.up.weight, self.up.bias),
                 (self.down.weight, self.down.bias),
                 activation=self.activation,
                 dropout=self.dropout if self.training else 0.0,
                 piece=self.piece,
-            ).unflatten(0, x.shape[:2])
-        return F.dropout(x, self.dropout, self.training)
+            )
+        return F.dropout(rows.unflatten(0, x.shape[:2]), self.dropout, self.training)
 
 
 def init_normal(module: nn.Module) -> None:

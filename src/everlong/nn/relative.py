@@ -9,6 +9,7 @@ cache; the move is a view with another stride; and the columns of that view that
 infinity, so that the causal mask costs nothing.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -20,11 +21,12 @@ from torch.autograd.function import once_differentiable
 from everlong.nn.attention import scale
 from everlong.nn.window import Block, Sight
 
+_softmax_backward = torch.ops.aten._softmax_backward_data.out
+
 
 def attend_relative(
     query: Float[Tensor, "b t h e"],
-    key: Float[Tensor, "b s h e"],
-    value: Float[Tensor, "b s h e"],
+    entries: Float[Tensor, "b s 2 h e"],
     distance: Float[Tensor, "r h e"],
     *,
     content_bias: Float[Tensor, "h e"],
@@ -36,22 +38,20 @@ def attend_relative(
 
     Args:
         query: one per token of the chunk.
-        key: the line from ``sight.oldest`` on: remembered keys, then the chunk's.
-        value: as `key`.
+        entries: keys, then values, of the line from ``sight.oldest`` on: remembered tokens, then the chunk's.
         distance: projected encodings of the distances ``r - 1`` down to 0, at least as many as the line is long.
         content_bias: `u`, added to queries before they meet keys.
         distance_bias: `w`, added to queries before they meet distances.
         sight: who sees what.
         dropout: share of attention weights dropped.
     """
-    out, _ = _attend(query, key, value, distance, (content_bias, distance_bias), sight, dropout, counts=False)
+    out, _ = _attend(query, entries, distance, (content_bias, distance_bias), sight, dropout, counts=False)
     return out
 
 
 def attend_relative_counting(
     query: Float[Tensor, "b t h e"],
-    key: Float[Tensor, "b s h e"],
-    value: Float[Tensor, "b s h e"],
+    entries: Float[Tensor, "b s 2 h e"],
     distance: Float[Tensor, "r h e"],
     *,
     content_bias: Float[Tensor, "h e"],
@@ -60,13 +60,12 @@ def attend_relative_counting(
     dropout: float = 0.0,
 ) -> tuple[Float[Tensor, "b t h e"], Float[Tensor, "b s"]]:
     """As `attend_relative`, and the weight that each key received, over all heads and queries and before dropout."""
-    return _attend(query, key, value, distance, (content_bias, distance_bias), sight, dropout, counts=True)
+    return _attend(query, entries, distance, (content_bias, distance_bias), sight, dropout, counts=True)
 
 
 def _attend(
     query: Tensor,
-    key: Tensor,
-    value: Tensor,
+    entries: Tensor,
     distance: Tensor,
     biases: tuple[Tensor, Tensor],
     sight: Sight,
@@ -76,16 +75,15 @@ def _attend(
 ) -> tuple[Tensor, Tensor]:
     factor = scale(query.shape[-1])
     # Under autocast projections are bfloat16 and biases are not: the products below want one type.
-    to_keys, to_distances = (((query + bias) * factor).to(query.dtype) for bias in biases)
+    asked = (torch.add(bias * factor, query, alpha=factor).to(query.dtype) for bias in biases)
     # Within a Function torch always reports that gradients are off, so whether to keep the weights is asked here.
     keep = torch.is_grad_enabled()
-    return _Relative.apply(to_keys, to_distances, key, value, distance, sight, dropout, keep, counts)  # pyright: ignore[reportReturnType]
+    return _Relative.apply(*asked, entries, distance, sight, dropout, keep, counts)  # pyright: ignore[reportReturnType]
 
 
 def attend_relative_few(
     query: Float[Tensor, "b t h e"],
-    key: Float[Tensor, "b s h e"],
-    value: Float[Tensor, "b s h e"],
+    entries: Float[Tensor, "b s 2 h e"],
     encoding: Float[Tensor, "s d"],
     projection: Float[Tensor, "d d"],
     *,
@@ -102,6 +100,7 @@ def attend_relative_few(
         encoding: sinusoids of the distances ``s - 1`` down to 0, not projected.
         projection: `W`, ``[h * e, d]``.
     """
+    key, value = entries.unbind(2)
     bias = _distance_scores(query + distance_bias, encoding, projection, sight)
     out = F.scaled_dot_product_attention(
         (query + content_bias).transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=bias
@@ -111,8 +110,7 @@ def attend_relative_few(
 
 def attend_relative_few_counting(
     query: Float[Tensor, "b t h e"],
-    key: Float[Tensor, "b s h e"],
-    value: Float[Tensor, "b s h e"],
+    entries: Float[Tensor, "b s 2 h e"],
     encoding: Float[Tensor, "s d"],
     projection: Float[Tensor, "d d"],
     *,
@@ -121,6 +119,7 @@ def attend_relative_few_counting(
     sight: Sight,
 ) -> tuple[Float[Tensor, "b t h e"], Float[Tensor, "b s"]]:
     """As `attend_relative_few`, and the weight that each key received, over all heads and queries."""
+    key, value = entries.unbind(2)
     bias = _distance_scores(query + distance_bias, encoding, projection, sight)
     content = torch.einsum("bthe,bshe->bhts", (query + content_bias).to(key.dtype), key)
     weights = (content * scale(query.shape[-1]) + bias).softmax(dim=-1)
@@ -159,16 +158,18 @@ def _by_key(by_distance: Tensor, *, queries: int) -> Tensor:
 
 
 class _Buffers:
-    """One ``[n, t, s + t - 1]`` buffer a shape, whose last ``t - 1`` columns are `fill` and are never written again."""
+    """What a block of a shape is computed in, made once: memory that was just used is still in the cache."""
 
     def __init__(self, like: Tensor, *, fill: float) -> None:
         self.like, self.fill = like, fill
-        self.made: dict[tuple[int, int, int], Tensor] = {}
+        self.made: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
 
-    def get(self, rows: int, queries: int, keys: int) -> Tensor:
+    def get(self, rows: int, queries: int, keys: int) -> tuple[Float[Tensor, "n t s"], Float[Tensor, "n t x"]]:
+        """One for scores by key; one by distance, whose last ``t - 1`` columns are `fill` and are never written."""
         shape = (rows, queries, keys)
         if shape not in self.made:
-            self.made[shape] = self.like.new_full((rows, queries, keys + queries - 1), self.fill)
+            by_key = self.like.new_empty(shape)
+            self.made[shape] = by_key, self.like.new_full((rows, queries, keys + queries - 1), self.fill)
         return self.made[shape]
 
 
@@ -180,119 +181,115 @@ class _Relative(torch.autograd.Function):
         ctx: Any,
         to_keys: Tensor,
         to_distances: Tensor,
-        key: Tensor,
-        value: Tensor,
+        entries: Tensor,
         distance: Tensor,
         sight: Sight,
         dropout: float,
         training: bool,
         counts: bool,
     ) -> tuple[Tensor, Tensor]:
-        out = torch.empty_like(to_keys)
-        received = key.new_zeros(key.shape[:2] if counts else (0, 0))
+        heads = to_keys.shape[2]
+        out = _new_by_head(to_keys, to_keys.shape)
+        received = entries.new_zeros(entries.shape[:2] if counts else (0, 0))
         kept: list[Tensor] = []
+        table = _for_all(distance, to_keys)
         buffers = _Buffers(to_keys, fill=-torch.inf)
-        for lanes in _lane_groups(to_keys):
+        for lanes, q, p, k, v, o in _by_group(to_keys, to_distances, *entries.unbind(2), out):
             for block in sight.blocks:
-                weights = _weights(to_keys, to_distances, key, distance, lanes, block, buffers)
+                here, there = block.queries, block.keys
+                weights = _weights(q[:, here], p[:, here], k[:, there], table, lanes, block, buffers)
                 if training:
                     kept.append(weights)
                 if counts:
-                    by_lane = weights.unflatten(0, (-1, to_keys.shape[2]))
-                    received[lanes, block.keys] += by_lane.sum(dim=(1, 2))
+                    received[lanes, there] += weights.unflatten(0, (-1, heads)).sum(dim=(1, 2))
                 if dropout > 0:
                     keep = torch.empty_like(weights).bernoulli_(1 - dropout).div_(1 - dropout)
                     weights = weights * keep
                     if training:
                         kept.append(keep)
-                part = torch.bmm(weights, _rows(value, lanes, block.keys))
-                out[lanes, block.queries] = _lanes(part, to_keys.shape[2])
+                o[:, here] = torch.bmm(weights, v[:, there])
         ctx.sight, ctx.dropout = sight, dropout
-        ctx.save_for_backward(to_keys, to_distances, key, value, distance, out, *kept)
+        ctx.save_for_backward(to_keys, to_distances, entries, distance, *kept)
         ctx.mark_non_differentiable(received)
         return out, received
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        to_keys, to_distances, key, value, distance, out, *kept = ctx.saved_tensors
-        grad = grads[0]
-        heads = to_keys.shape[2]
-        d_to_keys, d_to_distances = torch.empty_like(to_keys), torch.empty_like(to_distances)
-        d_key, d_value = (
-            torch.zeros_like(x.transpose(1, 2), memory_format=torch.contiguous_format) for x in (key, value)
+        to_keys, to_distances, entries, distance, *kept = ctx.saved_tensors
+        d_to_keys, d_to_distances, d_entries = (
+            _new_by_head(to_keys, x.shape) for x in (to_keys, to_distances, entries)
         )
-        table = distance.transpose(0, 1)
+        table = _for_all(distance, to_keys)
         d_table = torch.zeros_like(table)
         buffers = _Buffers(to_keys, fill=0.0)
         saved = iter(kept)
-        for lanes in _lane_groups(to_keys):
+        lines = (to_keys, to_distances, *entries.unbind(2), grads[0], d_to_keys, d_to_distances, *d_entries.unbind(2))
+        for _, q, p, k, v, g, d_q, d_p, d_key, d_value in _by_group(*lines):
+            # Heads first and dense while they are added up.
+            d_k, d_v = (torch.zeros_like(x, memory_format=torch.contiguous_format) for x in (k, v))
             for block in ctx.sight.blocks:
                 weights = next(saved)
                 keep = next(saved) if ctx.dropout > 0 else None
-                g, o = _rows(grad, lanes, block.queries), _rows(out, lanes, block.queries)
-                q, p = _rows(to_keys, lanes, block.queries), _rows(to_distances, lanes, block.queries)
-                k, v = _rows(key, lanes, block.keys), _rows(value, lanes, block.keys)
+                here, there = block.queries, block.keys
                 rows, queries, keys = weights.shape
-                _add_rows(d_value, lanes, block.keys, (weights if keep is None else weights * keep).transpose(1, 2), g)
-                d_scores = torch.bmm(g, v.transpose(1, 2))
+                d_scores, buffer = buffers.get(rows, queries, keys)
+                d_v[:, there].baddbmm_((weights if keep is None else weights * keep).transpose(1, 2), g[:, here])
+                torch.bmm(g[:, here], v[:, there].transpose(1, 2), out=d_scores)
                 if keep is not None:
                     d_scores.mul_(keep)
-                d_scores.sub_((g * o).sum(dim=-1, keepdim=True)).mul_(weights)
-                _add_rows(d_key, lanes, block.keys, d_scores.transpose(1, 2), q)
-                d_to_keys[lanes, block.queries] = _lanes(torch.bmm(d_scores, k), heads)
-                buffer = buffers.get(rows, queries, keys)
+                _softmax_backward(d_scores, weights, -1, weights.dtype, grad_input=d_scores)
+                d_k[:, there].baddbmm_(d_scores.transpose(1, 2), q[:, here])
+                d_q[:, here] = torch.bmm(d_scores, k[:, there])
                 _by_key(buffer, queries=queries).copy_(d_scores)
                 by_distance = buffer[..., :keys]
-                r = _spread(table[:, -keys:], rows)
-                d_to_distances[lanes, block.queries] = _lanes(torch.bmm(by_distance, r), heads)
-                d_table[:, -keys:] += _gather(torch.bmm(by_distance.transpose(1, 2), p), heads)
-        d_key, d_value, d_distance = d_key.transpose(1, 2), d_value.transpose(1, 2), d_table.transpose(0, 1)
-        return d_to_keys, d_to_distances, d_key, d_value, d_distance, None, None, None, None
+                d_p[:, here] = torch.bmm(by_distance, table[:, -keys:])
+                d_table[:, -keys:].baddbmm_(by_distance.transpose(1, 2), p[:, here])
+            d_key[:], d_value[:] = d_k, d_v
+        d_distance = d_table.unflatten(0, (-1, to_keys.shape[2])).sum(dim=0).transpose(0, 1)
+        return d_to_keys, d_to_distances, d_entries, d_distance, None, None, None, None
 
 
 def _weights(
-    to_keys: Tensor, to_distances: Tensor, key: Tensor, distance: Tensor, lanes: slice, block: Block, buffers: _Buffers
-) -> Tensor:
-    q, p = _rows(to_keys, lanes, block.queries), _rows(to_distances, lanes, block.queries)
-    k = _rows(key, lanes, block.keys)
-    rows, queries, keys = q.shape[0], q.shape[1], k.shape[1]
-    buffer = buffers.get(rows, queries, keys)
-    table = _spread(distance.transpose(0, 1)[:, -keys:], rows)
-    torch.bmm(p, table.transpose(1, 2), out=buffer[..., :keys])
-    scores = torch.baddbmm(_by_key(buffer, queries=queries), q, k.transpose(1, 2))
+    to_keys: Float[Tensor, "n t e"],
+    to_distances: Float[Tensor, "n t e"],
+    key: Float[Tensor, "n s e"],
+    table: Float[Tensor, "n r e"],
+    lanes: slice,
+    block: Block,
+    buffers: _Buffers,
+) -> Float[Tensor, "n t s"]:
+    rows, queries, keys = *to_keys.shape[:2], key.shape[1]
+    scores, by_distance = buffers.get(rows, queries, keys)
+    torch.bmm(to_distances, table[:, -keys:].transpose(1, 2), out=by_distance[..., :keys])
+    torch.baddbmm(_by_key(by_distance, queries=queries), to_keys, key.transpose(1, 2), out=scores)
     if block.visible is not None:
-        hidden = ~block.visible[lanes].repeat_interleave(to_keys.shape[2], dim=0)
-        scores.masked_fill_(hidden, -torch.inf)
+        visible = block.visible[lanes]
+        scores.masked_fill_(~visible.repeat_interleave(rows // len(visible), dim=0), -torch.inf)
     return torch.softmax(scores, dim=-1, dtype=torch.float32 if scores.dtype.itemsize < 4 else None).to(scores.dtype)
 
 
-def _lane_groups(x: Tensor) -> list[slice]:
-    """One lane at a time on a CPU, where small pieces stay in the cache; all at once elsewhere."""
-    size = 1 if x.device.type == "cpu" else x.shape[0]
-    return [slice(at, at + size) for at in range(0, x.shape[0], size)]
+def _by_group(*lines: Float[Tensor, "b _ h e"]) -> Iterator[tuple[Any, ...]]:
+    """Lanes that are computed together, and their heads ``[n s e]`` as the batch of matrix products, of every line.
+
+    One lane at a time on a CPU, where small pieces stay in the cache, and views serve; all at once elsewhere.
+    """
+    heads_first = [line.transpose(1, 2) for line in lines]
+    if lines[0].device.type != "cpu":
+        yield slice(None), *(line.flatten(0, 1) for line in heads_first)
+        return
+    for lane, group in enumerate(zip(*(line.unbind(0) for line in heads_first), strict=True)):
+        yield slice(lane, lane + 1), *group
 
 
-def _rows(x: Float[Tensor, "b s h e"], lanes: slice, span: slice) -> Float[Tensor, "n u e"]:
-    """The heads of some lanes as the batch of a matrix product; a view when it is one lane."""
-    return x[lanes, span].transpose(1, 2).flatten(0, 1)
+def _new_by_head(like: Tensor, shape: torch.Size) -> Tensor:
+    """An empty tensor ``[b s ... h e]`` whose groups are views."""
+    if like.device.type == "cpu":
+        return like.new_empty(shape)
+    lanes, time, *several, heads, width = shape
+    return like.new_empty(*several, lanes, heads, time, width).movedim((-4, -2), (0, 1))
 
 
-def _lanes(x: Float[Tensor, "n s e"], heads: int) -> Float[Tensor, "b s h e"]:
-    return x.unflatten(0, (-1, heads)).transpose(1, 2)
-
-
-def _add_rows(total: Tensor, lanes: slice, span: slice, left: Tensor, right: Tensor) -> None:
-    target = total[lanes, :, span]
-    if target.shape[0] == 1:
-        target[0].baddbmm_(left, right)
-    else:
-        target += torch.bmm(left, right).view_as(target)
-
-
-def _spread(table: Float[Tensor, "h r e"], rows: int) -> Float[Tensor, "n r e"]:
-    return table if rows == table.shape[0] else table.repeat(rows // table.shape[0], 1, 1)
-
-
-def _gather(x: Float[Tensor, "n r e"], heads: int) -> Float[Tensor, "h r e"]:
-    return x if x.shape[0] == heads else x.unflatten(0, (-1, heads)).sum(dim=0)
+def _for_all(distance: Float[Tensor, "r h e"], query: Float[Tensor, "b t h e"]) -> Float[Tensor, "n r e"]:
+    """Distances by head, for all lanes that are computed together."""
+    return next(_by_group(distance.expand(len(query), *distance.shape)))[1]

@@ -52,11 +52,14 @@ def make_tensors(time: int = TIME) -> dict[str, Tensor]:
     }
 
 
+def line(x: dict[str, Tensor], sight: Sight) -> Tensor:
+    return torch.stack([x["key"], x["value"]], dim=2)[:, sight.oldest :]
+
+
 def fast(x: dict[str, Tensor], distance: Tensor, sight: Sight) -> Tensor:
     return attend_relative(
         x["query"],
-        x["key"][:, sight.oldest :],
-        x["value"][:, sight.oldest :],
+        line(x, sight),
         distance,
         content_bias=x["u"],
         distance_bias=x["w"],
@@ -126,8 +129,7 @@ def test_gradients_under_dropout_are_those_of_the_weights_that_were_kept() -> No
         x = dict(zip(names, tensors[:-1], strict=True))
         return attend_relative(
             x["query"],
-            x["key"][:, sight.oldest :],
-            x["value"][:, sight.oldest :],
+            line(x, sight),
             tensors[-1],
             content_bias=x["u"],
             distance_bias=x["w"],
@@ -150,8 +152,7 @@ def test_few_tokens_are_computed_the_other_way_round_to_the_same_end(time: int, 
     encoding = random(CAPACITY + time, HEADS * WIDTH)
     found = attend_relative_few(
         x["query"],
-        x["key"][:, sight.oldest :],
-        x["value"][:, sight.oldest :],
+        line(x, sight),
         encoding[sight.oldest :],
         projection,
         content_bias=x["u"],
@@ -192,18 +193,18 @@ def test_counting_changes_nothing_and_counts_the_weights(block: int, dropout: fl
     sight = look_back(clock, clock.position % 4 + 2, capacity=CAPACITY, block=block)
     length = CAPACITY + TIME - sight.oldest
     distance = random(length, HEADS, WIDTH)
-    key, value = x["key"][:, sight.oldest :], x["value"][:, sight.oldest :].requires_grad_()
+    entries = line(x, sight).requires_grad_()
     biases = {"content_bias": x["u"], "distance_bias": x["w"]}
     torch.manual_seed(0)
-    plain = attend_relative(x["query"], key, value, distance, **biases, sight=sight, dropout=dropout)
+    plain = attend_relative(x["query"], entries, distance, **biases, sight=sight, dropout=dropout)
     torch.manual_seed(0)
-    out, received = attend_relative_counting(x["query"], key, value, distance, **biases, sight=sight, dropout=dropout)
+    out, received = attend_relative_counting(x["query"], entries, distance, **biases, sight=sight, dropout=dropout)
     assert torch.equal(out, plain)
     assert not received.requires_grad
     torch.testing.assert_close(received.sum(dim=1), torch.full((3,), float(HEADS * TIME), dtype=torch.float64))
     if dropout == 0.0:
-        (sent,) = torch.autograd.grad(out.sum(), value)
-        torch.testing.assert_close(received, sent.sum(dim=(2, 3)) / WIDTH)
+        (sent,) = torch.autograd.grad(out.sum(), entries)
+        torch.testing.assert_close(received, sent[:, :, 1].sum(dim=(2, 3)) / WIDTH)
 
 
 @pytest.mark.parametrize("time", [1, 3])
@@ -213,7 +214,7 @@ def test_counting_a_few_is_counting_many(time: int) -> None:
     length = CAPACITY + time - sight.oldest
     encoding, projection = random(length, HEADS * WIDTH), random(HEADS * WIDTH, HEADS * WIDTH)
     distance = (encoding @ projection.T).unflatten(-1, (HEADS, WIDTH))
-    given = (x["query"], x["key"][:, sight.oldest :], x["value"][:, sight.oldest :])
+    given = (x["query"], line(x, sight))
     biases = {"content_bias": x["u"], "distance_bias": x["w"]}
     many, of_many = attend_relative_counting(*given, distance, **biases, sight=sight)
     few, of_few = attend_relative_few_counting(*given, encoding, projection, **biases, sight=sight)
