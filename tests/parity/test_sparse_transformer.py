@@ -70,7 +70,7 @@ def test_s1_the_model_is_its_twin_however_it_is_cut(pattern: str, heads: str, fi
     model, tokens = make(pattern=pattern, heads=heads, **fields), random_tokens()
     with torch.no_grad():
         expected = torch.stack([read(model, lane) for lane in tokens])
-        for size in (TIME, 17, 3, 1):
+        for size in (TIME, 17, 8, 5, 3, 1):
             torch.testing.assert_close(in_pieces(model, tokens, size), expected, rtol=0, atol=1e-12)
 
 
@@ -109,10 +109,10 @@ def pairs(c: SparseTransformerConfig, kind: Kind, n: int) -> int:
     """How many pairs of query and key the plan for a whole document shows to a head, on average."""
     rows = in_rows(tick(torch.tensor([0]), time=n, starts=None, lengths=None), c.stride)
     view = c.layout.view(rows, kinds=[kind])
-    line = torch.zeros(1, n, 2 * c.far_heads)
-    past = view.past(torch.zeros(1, 1, c.layout.shelf, 2 * c.far_heads))[:, 0]
+    line = torch.zeros(1, n, c.far_heads)
+    past, finished = view.past(torch.zeros(1, 1, c.layout.shelf, c.far_heads))[:, 0], view.finished(line)
     total = 0
-    for part in view.lines(kind, line, past, view.finished(line)):
+    for part in view.lines(kind, (line, line), (past, past), (finished, finished)):
         for block in part.sight.blocks:
             queries, keys = (len(range(span.stop)[span]) for span in (block.queries, block.keys))
             everything = torch.ones(1, queries, keys, dtype=torch.bool).tril(keys - queries)
@@ -152,10 +152,10 @@ def test_s5_a_row_as_long_as_the_document_is_dense_attention() -> None:
 def test_what_a_lane_remembers_is_a_ring_and_a_shelf(pattern: str, slots: int) -> None:
     c = {"pattern": pattern, "stride": 64, "context": 4096, "summary": 8, "sub_blocks": 4, "n_heads": 4, "d_model": 8}
     memory = make(**c).init_memory(1)
-    assert memory.recent.shape == (1, 2, 65 if pattern == "strided" else 64, 16)
-    assert memory.shelf.shape == (1, 2, slots, 16)
-    assert make(**c, heads="split").init_memory(1).shelf.shape == (1, 2, slots, 8)
-    assert make(**c, heads="interleaved").init_memory(1).shelf.shape == (1, 1, slots, 16)
+    assert memory.recent.shape == (1, 4, 65 if pattern == "strided" else 64, 8)
+    assert memory.shelf.shape == (1, 4, slots, 8)
+    assert make(**c, heads="split").init_memory(1).shelf.shape == (1, 4, slots, 4)
+    assert make(**c, heads="interleaved").init_memory(1).shelf.shape == (1, 2, slots, 8)
 
 
 @pytest.mark.parametrize("pattern", ["strided", "fixed"])
@@ -173,9 +173,9 @@ def test_heads_keep_summaries_of_their_own() -> None:
     model, tokens = make(n_heads=4, summary=1, sub_blocks=3), random_tokens(4, lanes=1)
     with torch.inference_mode():
         _, memory = model(tokens)
-    recent, shelf = (leaf[0, 0].unflatten(-1, (2, 4, 2)) for leaf in (memory.recent, memory.shelf))
+    recent, shelf = (leaf[0].unflatten(-1, (4, 2)) for leaf in (memory.recent, memory.shelf))
     for head, column in enumerate([3, 2, 1, 3]):
-        assert torch.equal(shelf[-1, :, head], recent[column, :, head])
+        assert torch.equal(shelf[:, -1, head], recent[:, column, head])
 
 
 def test_weights_begin_smaller_where_the_stream_is_added_to() -> None:

@@ -36,12 +36,16 @@ from everlong.models.registry import register
 from everlong.nn.attention import Look, attend_jointly
 from everlong.nn.blocks import FeedForward
 from everlong.nn.fixed import Fixed
-from everlong.nn.patterns import Kind, Line, Pattern, View
+from everlong.nn.patterns import Kind, Line, Pair, Pattern, View
 from everlong.nn.position import Rotary
 from everlong.nn.rows import in_rows
 from everlong.nn.strided import Strided
 from everlong.nn.window import Join, Rings, forget_others
 from everlong.shapes import Hidden, Tokens
+
+FF_PIECE = 4096
+"""Tokens that go through the feed-forward map together. Of all tokens at once, what is `d_ff` wide would be too large
+for memory that the process has used before, and be mapped anew each time."""
 
 PERIOD = 1_000_000
 """Tokens in which every rotation makes a whole number of turns."""
@@ -135,8 +139,8 @@ class SparseTransformerMemory(Memory):
     """Recent keys and values of every layer; and of the rows above what is seen, where heads look far."""
 
     position: Int[Tensor, "b"]
-    recent: Float[Tensor, "b l r k"]
-    """Keys, turned by their positions, then values, side by side (k = 2d)."""
+    recent: Float[Tensor, "b l r d"]
+    """Layer by layer, keys, turned by their positions, and values."""
     shelf: Float[Tensor, "b m s f"]
     """The same of the heads that look far, in the layers that have such: columns of finished rows, oldest row first."""
 
@@ -157,31 +161,42 @@ class SparseTransformerLayer(nn.Module):
     def forward(
         self,
         x: Hidden,
-        past: Float[Tensor, "b s 2*d"],
+        past: Pair,
         join: Join,
-        shelved: Float[Tensor, "b n f"] | None,
+        shelved: Pair | None,
         angles: Float[Tensor, "b t 2 a"],
         view: View,
-    ) -> tuple[Hidden, Float[Tensor, "b t 2*d"], Float[Tensor, "b m f"] | None]:
-        """The next hidden states, this chunk's keys and values, and what goes on the shelf if heads look far."""
-        both, value = self.project(self.attention_norm(x)).split([2 * x.shape[-1], x.shape[-1]], dim=-1)
-        query, key = self.rotary(both.unflatten(-1, (2 * self.n_heads, -1)), angles).chunk(2, dim=2)
-        entry = torch.cat([key.flatten(2), value], dim=-1)
-        line = join(past, entry)
+    ) -> tuple[Hidden, Pair, Pair | None]:
+        """The next hidden states, ring and chunk, and what goes on the shelf if heads look far."""
+        query, key, value = self.project(self.attention_norm(x)).unflatten(-1, (3, self.n_heads, -1)).unbind(2)
+        query, key = self.rotary(query, angles), self.rotary(key, angles)
+        line = (join(past[0], key.flatten(2)), join(past[1], value.flatten(2)))
         finished = None
         seen: list[Tensor] = []
         for heads, kind in self.kinds:
-            theirs = line.unflatten(-1, (2, self.n_heads, -1))[..., heads, :].flatten(2)
-            finished = None if kind == "near" else view.finished(theirs)
-            lines = view.lines(kind, theirs, shelved, finished)
-            seen.append(attend_jointly([_look(query[:, :, heads], line) for line in lines]))
+            ours, theirs = query[:, :, heads], self._of(heads, line)
+            finished = None if kind == "near" else (view.finished(theirs[0]), view.finished(theirs[1]))
+            looks = [_look(ours, line) for line in view.lines(kind, theirs, shelved, finished)]
+            seen.append(attend_jointly(looks))
         together = seen[0] if len(seen) == 1 else torch.cat(seen, dim=2)
         a = x + F.dropout(self.out(together.flatten(2)), self.dropout, self.training)
-        return a + F.dropout(self.ff(self.ff_norm(a)), self.dropout, self.training), entry, finished
+        pieces = [self._fed(piece) for piece in a.flatten(0, 1)[None].split(FF_PIECE, dim=1)]
+        after = pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
+        return after.view_as(a), line, finished
+
+    def _fed(self, a: Hidden) -> Hidden:
+        return a + F.dropout(self.ff(self.ff_norm(a)), self.dropout, self.training)
+
+    def _of(self, heads: slice, line: Pair) -> Pair:
+        """What is some heads'."""
+        if heads == slice(0, self.n_heads):
+            return line
+        keys, values = (part.unflatten(-1, (self.n_heads, -1))[:, :, heads].flatten(2) for part in line)
+        return keys, values
 
 
 def _look(query: Float[Tensor, "b t h e"], line: Line) -> Look:
-    key, value = (part.unflatten(-1, query.shape[2:]) for part in line.entries.chunk(2, dim=-1))
+    key, value = (part.unflatten(-1, query.shape[2:]) for part in line.entries)
     return Look(query=query, key=key, value=value, sight=line.sight)
 
 
@@ -213,11 +228,11 @@ class SparseTransformer(LanguageModel[SparseTransformerMemory]):
     def init_memory(self, lanes: int) -> SparseTransformerMemory:
         """Empty rings and shelves in every lane."""
         c = self.config
-        far = 2 * c.d_model // c.n_heads * c.far_heads
+        far = c.d_model // c.n_heads * c.far_heads
         return SparseTransformerMemory(
             position=torch.zeros(lanes, dtype=torch.int64, device=self.device),
-            recent=torch.zeros(lanes, c.n_layers, c.layout.ring, 2 * c.d_model, dtype=self.dtype, device=self.device),
-            shelf=torch.zeros(lanes, len(c.far_layers), c.layout.shelf, far, dtype=self.dtype, device=self.device),
+            recent=torch.zeros(lanes, 2 * c.n_layers, c.layout.ring, c.d_model, dtype=self.dtype, device=self.device),
+            shelf=torch.zeros(lanes, 2 * len(c.far_layers), c.layout.shelf, far, dtype=self.dtype, device=self.device),
         ).made_by(self)
 
     def advance(
@@ -229,20 +244,22 @@ class SparseTransformer(LanguageModel[SparseTransformerMemory]):
         kinds: list[Kind] = [kind for layer in range(c.n_layers) for _, kind in c.kinds(layer)]
         view = c.layout.view(rows, kinds=kinds)
         angles = self.rotary.angles_of(clock.position, like=memory.recent)
-        shelved = dict(zip(c.far_layers, view.past(memory.shelf).unbind(1), strict=True))
+        past = view.past(memory.shelf).unbind(1)
+        shelved = dict(zip(c.far_layers, zip(past[::2], past[1::2], strict=True), strict=True))
         x = F.dropout(self.embedding(tokens) + self.columns(rows.column), c.dropout, self.training)
         recent = forget_others(memory.recent, clock=clock)
         rings = Rings(recent, sight=view.ring, clock=clock, in_place=not self.training)
         finished: list[Tensor] = []
         for n, layer in enumerate(self.layers):
-            given = (x, rings.past(n), rings.join, shelved.get(n), angles, view)
-            x, entries, its = run_layer(layer, given, checkpoint=self.recompute and self.training)
-            rings.keep(entries)
-            finished += [] if its is None else [its]
+            given = (x, (rings.past(2 * n), rings.past(2 * n + 1)), rings.join, shelved.get(n), angles, view)
+            x, line, its = run_layer(layer, given, checkpoint=self.recompute and self.training)
+            for part in line:
+                rings.keep(part[:, -clock.time :])
+            finished += its or ()
         after = SparseTransformerMemory(
             position=clock.following,
             recent=rings.after(),
-            shelf=rows.shelve(memory.shelf, torch.stack(finished, dim=1)),
+            shelf=rows.shelve(memory.shelf, finished),
         )
         return Advance(hidden=self.norm(x), memory=after, aux={})
 

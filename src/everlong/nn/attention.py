@@ -90,6 +90,7 @@ class _Attend(torch.autograd.Function):
                 part, log_total = _fused(*_heads_first(block, look), 0.0, False, attn_mask=bias)
                 parts.add(block, part.transpose(1, 2), log_total.transpose(1, 2), empty, joins=place >= apart)
         ctx.sights = sights
+        ctx.firsts = [next(n for n, known in enumerate(lines) if known is line) for line in lines]
         ctx.save_for_backward(*lines, parts.out, parts.log_total)
         return parts.out
 
@@ -98,15 +99,19 @@ class _Attend(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         *lines, out, log_total = ctx.saved_tensors
         grad = grads[0] if grads[0].stride(-1) == 1 else grads[0].contiguous()
-        d_lines = [torch.zeros(x.shape, dtype=x.dtype) for x in lines]
+        # What several looks share has one gradient; what needs none, the shelf of a memory say, may be long.
+        wants = [first == n and ctx.needs_input_grad[1 + n] for n, first in enumerate(ctx.firsts)]
+        d_lines = [torch.zeros(x.shape, dtype=x.dtype) if want else None for x, want in zip(lines, wants, strict=True)]
         biases = _Biases(lines[0])
-        for look, d_look in zip(_looks(ctx.sights, lines), _looks(ctx.sights, d_lines), strict=True):
+        for nth, look in enumerate(_looks(ctx.sights, lines)):
+            totals = [d_lines[first] for first in ctx.firsts[3 * nth : 3 * nth + 3]]
             for block in look.sight.blocks:
                 g, o, total = (block.rows(x).transpose(1, 2) for x in (grad, out, log_total))
                 bias, _ = biases.get(block)
                 parts = _fused_backward(g, *_heads_first(block, look), o, total, 0.0, False, attn_mask=bias)
-                for d_line, part in zip(_heads_first(block, d_look), parts, strict=True):
-                    d_line += part
+                for cut, d_line, part in zip((block.rows, block.columns, block.columns), totals, parts, strict=True):
+                    if d_line is not None:
+                        cut(d_line).add_(part.transpose(1, 2))
         return None, *d_lines
 
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from everlong.nn.patterns import NEAR_QUERIES, Kind, Line, Pattern, View
+from everlong.nn.patterns import NEAR_QUERIES, Kind, Line, Pair, Pattern, View, behind
 from everlong.nn.rows import Rows, or_zero
 from everlong.nn.strides import look_above, moved, only_columns
 from everlong.nn.window import Block, Sight, look_back
@@ -83,19 +83,11 @@ class FixedView(View):
         slot = torch.arange(self._first, slots, device=shelf.device)
         return or_zero(shelf[:, :, self._first :], slot >= slots - filled)
 
-    def lines(
-        self,
-        kind: Kind,
-        line: Float[Tensor, "b s k"],
-        past: Float[Tensor, "b n k"] | None,
-        finished: Float[Tensor, "b m k"] | None,
-    ) -> list[Line]:
+    def lines(self, kind: Kind, line: Pair, past: Pair | None, finished: Pair | None) -> list[Line]:
         """The line of the ring, and that of the summaries if there are any to see."""
         lines = [Line(entries=line, sight=self._near[kind])]
         if kind != "near" and past is not None and finished is not None and self._above.blocks:
-            summaries = past.to(line.dtype)
-            summaries = torch.cat([summaries, finished], dim=1) if finished.shape[1] else summaries
-            lines.append(Line(entries=summaries, sight=self._above))
+            lines.append(Line(entries=behind(past, finished), sight=self._above))
         return lines
 
     def _beside(self) -> Sight:

@@ -18,6 +18,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -31,12 +32,29 @@ Kind = Literal["near", "far", "both"]
 """What a head sees: `A1`, `A2` or their union."""
 
 
+Pair = tuple[Float[Tensor, "b _ _"], Float[Tensor, "b _ _"]]
+"""Keys and values of some entries, head by head."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """Entries, and who sees what of them."""
+    """Keys and values, and who sees what of them."""
 
-    entries: Float[Tensor, "b u k"]
+    entries: Pair
     sight: Sight
+
+
+def behind(past: Pair, entries: Pair) -> Pair:
+    """What a lane remembers, and then new entries."""
+    keys, values = (_behind(old, new) for old, new in zip(past, entries, strict=True))
+    return keys, values
+
+
+def _behind(past: Float[Tensor, "b s k"], entries: Float[Tensor, "b t k"]) -> Float[Tensor, "b u k"]:
+    past = past.to(entries.dtype)
+    if past.shape[1] == 0 or entries.shape[1] == 0:
+        return past if entries.shape[1] == 0 else entries
+    return torch.cat([past, entries], dim=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,19 +97,14 @@ class View(ABC):
 
     def __init__(self, pattern: Pattern, rows: Rows) -> None:
         self._pattern, self._rows = pattern, rows
+        self._columns = pattern.columns.to(rows.column.device)
 
     @abstractmethod
     def past(self, shelf: Float[Tensor, "b l s k"]) -> Float[Tensor, "b l n k"]:
         """What of the shelf anyone sees, in all layers that have one."""
 
     @abstractmethod
-    def lines(
-        self,
-        kind: Kind,
-        line: Float[Tensor, "b s k"],
-        past: Float[Tensor, "b n k"] | None,
-        finished: Float[Tensor, "b m k"] | None,
-    ) -> list[Line]:
+    def lines(self, kind: Kind, line: Pair, past: Pair | None, finished: Pair | None) -> list[Line]:
         """The lines that share a softmax, for heads of one kind.
 
         Args:
@@ -102,7 +115,7 @@ class View(ABC):
         """
 
     def finished(self, line: Float[Tensor, "b s k"]) -> Float[Tensor, "b m k"]:
-        """What the rows that end in the chunk leave on a layer's shelf; the line is ring and chunk."""
+        """Keys or values that the rows that end in the chunk leave on a layer's shelf; the line is ring and chunk."""
         if self._pattern.shelf == 0:
             return line[:, :0]
-        return self._rows.finished(line, self._pattern.columns.to(line.device))
+        return self._rows.finished(line, self._columns)

@@ -7,6 +7,7 @@ a ring whose entries come `width` at a time, when the last token of a row has be
 leaves the shelf as it is, however many slots it has: that is what makes one more token of a stream cheap.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -43,29 +44,35 @@ class Rows:
         """Entries of the rows that end in this chunk, row by row: of each, some columns, in order.
 
         Args:
-            line: recent entries, back to where those rows begin, and the chunk's; keys, then values, head by head.
+            line: recent entries, back to where those rows begin, and the chunk's, head by head.
             columns: which columns; each of `g` groups of neighbouring heads has its own.
         """
-        if self.ends.shape[1] == 0:
+        most = self.ends.shape[1]
+        if most == 0:
             return line[:, :0]
         lanes, length, _ = line.shape
         width, groups = columns.shape
         begins = self.ends + length - self.clock.time - (self.stride - 1)
+        one = begins[0, 0] + self.stride * torch.arange(most, device=line.device)
+        if columns.shape == (self.stride, 1) and bool((begins == one).all()):
+            return line[:, int(one[0]) : int(one[-1]) + self.stride]
         begins = begins + length * torch.arange(lanes, device=line.device)[:, None]
-        place = 2 * (begins[:, :, None, None, None] + columns[:, None]) + torch.arange(2, device=line.device)[:, None]
-        place = place * groups + torch.arange(groups, device=line.device)
-        parts = line.reshape(lanes * length * 2 * groups, -1).index_select(0, place.flatten())
-        return parts.view(lanes, self.ends.shape[1] * width, line.shape[2])
+        place = (begins[:, :, None, None] + columns) * groups + torch.arange(groups, device=line.device)
+        parts = line.reshape(lanes * length * groups, -1).index_select(0, place.flatten())
+        return parts.view(lanes, most * width, line.shape[2])
 
-    def shelve(self, shelf: Float[Tensor, "b l s k"], finished: Float[Tensor, "b l n k"]) -> Float[Tensor, "b l s k"]:
+    def shelve(
+        self, shelf: Float[Tensor, "b l s k"], finished: Sequence[Float[Tensor, "b n k"]]
+    ) -> Float[Tensor, "b l s k"]:
         """The shelf after the chunk: the last `s` entries of shelf and finished rows together, lane by lane."""
-        if finished.shape[2] == 0:
+        most, slots, entries = self.ends.shape[1], shelf.shape[2], finished[0].shape[1]
+        if entries == 0:
             return shelf
-        most = self.ends.shape[1]
-        width = finished.shape[2] // most
         even = bool((self.counts == most).all())
-        ticks = replace(self.clock, lengths=None if even else self.counts * width)
-        return push(shelf, finished.to(shelf.dtype), clock=ticks)
+        ticks = replace(self.clock, lengths=None if even else self.counts * (entries // most))
+        skip = max(0, entries - slots) if even else 0
+        last = torch.stack([part[:, skip:] for part in finished], dim=1)
+        return push(shelf, last.to(shelf.dtype), clock=ticks)
 
 
 def in_rows(clock: Clock, stride: int) -> Rows:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from everlong.nn.patterns import NEAR_QUERIES, Kind, Line, Pattern, View
+from everlong.nn.patterns import NEAR_QUERIES, Kind, Line, Pair, Pattern, View, behind
 from everlong.nn.rows import Rows, or_zero, pick
 from everlong.nn.strides import look_up, moved
 from everlong.nn.window import Block, Sight, look_back
@@ -48,7 +48,7 @@ class Strided(Pattern):
 
 
 class StridedView(View):
-    """One line, whose entries are counted from the first that the ring brings; what the shelf brings comes before."""
+    """Ring and chunk on one line, what the shelf brings on another; for a token alone they are joined."""
 
     def __init__(self, pattern: Strided, rows: Rows, *, kinds: Collection[Kind]) -> None:
         super().__init__(pattern, rows)
@@ -59,19 +59,24 @@ class StridedView(View):
         self.ring = replace(seen.moved(seen.oldest - oldest), oldest=oldest)
         self._lacking, self._width = oldest - 1, min(time, stride)
         self._slots = max(0, pattern.above - 1) * self._width
-        plans: dict[Kind, list[list[Block]]] = {}
+        self._sights: dict[Kind, Sight] = {}
+        alone: list[Block] = []
+        above: list[Block] = []
         if "near" in kinds:
             near = self._look_back(stride - 1)
-            plans["near"] = [moved(near.blocks, near.oldest - oldest)]
-        if "both" in kinds:
-            plans["both"] = [[self._alone()]] if time == 1 else [list(self.ring.blocks), self._look_up(nearest=2)]
+            self._sights["near"] = near.moved(near.oldest - oldest)
         if "far" in kinds:
-            plans["far"] = [self._look_up(nearest=0)] if time >= stride else [self._look_up(nearest=2), self._beside()]
-        starts = [block.keys.start for parts in plans.values() for part in parts for block in part]
-        self._past = max(0, -min(starts))
-        self._sights = {
-            kind: _joined(parts, places=0 if kind == "near" else self._past) for kind, parts in plans.items()
-        }
+            self._sights["far"] = _plan(self._look_up(nearest=0))
+        if "both" in kinds and time == 1:
+            alone = [self._alone()]
+        elif "both" in kinds:
+            self._sights["both"] = _plan(self.ring.blocks, self._look_up(nearest=2))
+        if {"far", "both"} & self._sights.keys():
+            above = self._look_up_shelf()
+        self._past = max([0, *(-block.keys.start for block in (*alone, *above))])
+        if alone:
+            self._sights["both"] = _plan(moved(alone, self._past))
+        self._above = _plan(moved(above, self._past))
 
     def past(self, shelf: Float[Tensor, "b l s k"]) -> Float[Tensor, "b l n k"]:
         """Of every row the columns that the chunk meets, counted from where in its row a lane's chunk begins."""
@@ -80,44 +85,41 @@ class StridedView(View):
         stride, before = self._pattern.stride, self._rows.clock.before[:, None]
         slot = torch.arange(self._slots - self._past, self._slots, device=shelf.device)
         row, column = slot // self._width, slot % self._width
-        entries = pick(shelf, row * stride + column + before % stride)
+        if self._width == stride and not bool((before % stride).any()):
+            entries = shelf[:, :, self._slots - self._past : self._slots]
+        else:
+            entries = pick(shelf, row * stride + column + before % stride)
         return or_zero(entries, (self._pattern.above - row) * stride - column <= before)
 
-    def lines(
-        self,
-        kind: Kind,
-        line: Float[Tensor, "b s k"],
-        past: Float[Tensor, "b n k"] | None,
-        finished: Float[Tensor, "b m k"] | None,
-    ) -> list[Line]:
-        """The line of the text."""
+    def lines(self, kind: Kind, line: Pair, past: Pair | None, finished: Pair | None) -> list[Line]:
+        """The line of the text, and that of the shelf if there is anything to see."""
         del finished
-        if kind != "near" and past is not None and self._past:
-            line = torch.cat([past.to(line.dtype), line], dim=1)
-        return [Line(entries=line, sight=self._sights[kind])]
+        if kind == "near" or past is None or not self._past:
+            return [Line(entries=line, sight=self._sights[kind])]
+        if not self._above.blocks:
+            return [Line(entries=behind(past, line), sight=self._sights[kind])]
+        past = (past[0].to(line[0].dtype), past[1].to(line[1].dtype))
+        return [Line(entries=line, sight=self._sights[kind]), Line(entries=past, sight=self._above)]
 
     def _look_back(self, reach: int) -> Sight:
         reaches = torch.full_like(self._rows.column, reach)
         return look_back(self._rows.clock, reaches, capacity=self._pattern.ring, block=NEAR_QUERIES)
 
     def _look_up(self, *, nearest: int) -> list[Block]:
-        """The column, on the line of shelf, ring and chunk."""
-        above = self._pattern.above
+        """What of the column is in ring and chunk; the row of the ring is row 0."""
+        stride, above = self._pattern.stride, self._pattern.above
+        rows = range(1 + self._rows.clock.time)
         blocks = look_up(
-            self._rows.clock,
-            stride=self._pattern.stride,
-            nearest=nearest,
-            farthest=above,
-            row=max(1, above),
-            width=self._width,
+            self._rows.clock, stride=stride, nearest=nearest, farthest=above, row=1, rows=rows, width=stride
         )
-        return moved(blocks, -self._slots - self._lacking)
-
-    def _beside(self) -> list[Block]:
-        """What of the column is in the ring, and the token itself, where the shelf brings rows of another width."""
-        stride, farthest = self._pattern.stride, min(1, self._pattern.above)
-        blocks = look_up(self._rows.clock, stride=stride, nearest=0, farthest=farthest, row=1, width=stride)
         return moved(blocks, -self._lacking)
+
+    def _look_up_shelf(self) -> list[Block]:
+        """What of it is on the shelf, in entries before the row of the ring."""
+        stride, above = self._pattern.stride, self._pattern.above
+        rows, width = range(1 - above, 0), self._width
+        blocks = look_up(self._rows.clock, stride=stride, nearest=2, farthest=above, row=1, rows=rows, width=width)
+        return moved(blocks, -self._slots)
 
     def _alone(self) -> Block:
         """All that a token alone sees, near and far: the shelf brings one entry a row, right before the ring."""
@@ -134,8 +136,6 @@ class StridedView(View):
         )
 
 
-def _joined(parts: Sequence[Sequence[Block]], *, places: int) -> Sight:
-    """One plan out of several that share a softmax, for a line with so many more entries in front."""
-    blocks = moved([block for part in parts for block in part], places)
-    overlaps = len(blocks) - len(parts[0])
-    return Sight(capacity=0, oldest=0, blocks=tuple(blocks), overlaps=overlaps)
+def _plan(blocks: Sequence[Block], overlaps: Sequence[Block] = ()) -> Sight:
+    """A plan for a line that is not counted from a ring, some blocks of which share queries with the others."""
+    return Sight(capacity=0, oldest=0, blocks=(*blocks, *overlaps), overlaps=len(overlaps))

@@ -4,11 +4,11 @@ Rows and columns are those of everlong.nn.rows. A column's tokens are `stride` a
 and columns side by side are computed together; what is visible is then a band or a staircase, and small.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from everlong.clock import Clock
@@ -18,11 +18,16 @@ from everlong.nn.window import Block, Sight
 COLUMN_QUERIES = 32
 """Tokens of one column that are worth computing together."""
 
+SIDES = 32
+"""Columns side by side that are worth computing together."""
+
 ROW_QUERIES = 128
 """Neighbours that are worth computing together where all see the same entries of the rows above."""
 
 
-def look_up(clock: Clock, *, stride: int, nearest: int, farthest: int, row: int, width: int) -> list[Block]:
+def look_up(
+    clock: Clock, *, stride: int, nearest: int, farthest: int, row: int, rows: range, width: int
+) -> list[Block]:
     """Each token sees those `nearest` to `farthest` rows above it in its own column; 0 is itself.
 
     Args:
@@ -30,7 +35,8 @@ def look_up(clock: Clock, *, stride: int, nearest: int, farthest: int, row: int,
         stride: columns of a row.
         nearest: rows up to the first token that is seen.
         farthest: rows up to the last one, where the document has as many.
-        row: the row of the line in which the chunk begins, in its first column.
+        row: the row in which the chunk begins, in its first column.
+        rows: those that are on the line; what others hold is not seen.
         width: columns of the line; as many as the stride, unless the chunk has fewer tokens and they see only the past.
     """
     time, ups = clock.time, (clock.position // stride).clamp(max=farthest).cpu()
@@ -43,24 +49,34 @@ def look_up(clock: Clock, *, stride: int, nearest: int, farthest: int, row: int,
             continue
         up = ups[:, begin:end].unflatten(1, (-1, columns))
         here = row + begin // stride + torch.arange(up.shape[1])
-        # A block has room for several lanes or for several columns.
-        sides = [(None, up[..., 0])] if columns == 1 else list(enumerate(up.movedim(-1, 1)))
-        for lane, ours in sides:
-            sees = ours >= nearest
+        for lane, first, ours in _sides(up):
+            tops = (here - ours).clamp(min=rows.start)
+            bottoms = (here - nearest).clamp(max=rows.stop - 1).expand_as(ours)
+            sees = tops <= bottoms
             if not bool(sees.any()):
                 continue
-            low, high = int((here - ours)[sees].min()), int(here.expand_as(ours)[sees].max()) - nearest
+            low, high = int(tops[sees].min()), int(bottoms[sees].max())
             there = torch.arange(low, high + 1)
-            seen = (there >= (here - ours)[..., None]) & (there <= here[:, None] - nearest)
+            start = (low - rows.start) * width + first
             block = Block(
-                queries=slice(begin, end - columns + 1, stride),
-                keys=slice(low * width, high * width + 1, width),
-                visible=masks.shared(seen),
+                queries=slice(begin + first, end - columns + first + 1, stride),
+                keys=slice(start, start + (high - low) * width + 1, width),
+                visible=masks.shared((there >= tops[..., None]) & (there <= bottoms[..., None])),
                 lane=lane,
-                phases=columns,
+                phases=1 if lane is None else len(ours),
             )
             blocks.append(block)
     return blocks
+
+
+def _sides(up: Int[Tensor, "b r c"]) -> Iterator[tuple[int | None, int, Int[Tensor, "n r"]]]:
+    """Columns to compute side by side, as lane, first column, and what they see; a single column, with all lanes."""
+    if up.shape[2] == 1:
+        yield None, 0, up[..., 0]
+        return
+    for lane, columns in enumerate(up.mT):
+        for first in range(0, len(columns), SIDES):
+            yield lane, first, columns[first : first + SIDES]
 
 
 def look_above(rows: Rows, *, farthest: int, width: int) -> list[Block]:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from everlong.clock import Clock, tick
+from everlong.nn import strides
 from everlong.nn.attention import Look, attend_jointly, attend_openly
 from everlong.nn.rows import in_rows
 from everlong.nn.strides import COLUMN_QUERIES, Masks, look_above, look_up, moved, only_columns
@@ -52,16 +53,31 @@ def columns(clock: Clock, *, nearest: int, farthest: int) -> Tensor:
 @pytest.mark.parametrize("time", [3, 4, 11, COLUMN_QUERIES * STRIDE + 7])
 def test_a_token_sees_its_column_up_to_the_farthest_row(time: int, nearest: int, documents: bool) -> None:
     clock = clock_of(time, before=[50, 4, 7], documents=documents)
-    blocks = look_up(clock, stride=STRIDE, nearest=nearest, farthest=ROWS, row=ROWS, width=STRIDE)
+    blocks = look_up(
+        clock, stride=STRIDE, nearest=nearest, farthest=ROWS, row=ROWS, rows=range(ROWS + time), width=STRIDE
+    )
     found = spread(blocks, lanes=3, time=time, length=ROWS * STRIDE + time)
     assert torch.equal(found, columns(clock, nearest=nearest, farthest=ROWS).long())
+
+
+@pytest.mark.parametrize("time", [3, 4, 11])
+def test_what_is_on_another_line_is_not_seen(time: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two lines that meet in the middle of what is seen, and columns that are not all computed together."""
+    monkeypatch.setattr(strides, "SIDES", 2)
+    clock = clock_of(time, before=[50, 4, 7], documents=True)
+    parts = []
+    for rows in (range(2), range(2, ROWS + time)):
+        blocks = look_up(clock, stride=STRIDE, nearest=0, farthest=ROWS, row=ROWS, rows=rows, width=STRIDE)
+        length = 2 * STRIDE if rows.start == 0 else (ROWS - 2) * STRIDE + time
+        parts.append(spread(blocks, lanes=3, time=time, length=length))
+    assert torch.equal(torch.cat(parts, dim=-1), columns(clock, nearest=0, farthest=ROWS).long())
 
 
 @pytest.mark.parametrize("time", [1, 2])
 def test_a_chunk_shorter_than_a_row_meets_few_columns(time: int) -> None:
     """The line has as many columns as the chunk has tokens; row by row, tokens see `STRIDE` tokens farther back."""
     clock = clock_of(time, before=[50, 4, 7], documents=False)
-    blocks = look_up(clock, stride=STRIDE, nearest=1, farthest=ROWS, row=ROWS, width=time)
+    blocks = look_up(clock, stride=STRIDE, nearest=1, farthest=ROWS, row=ROWS, rows=range(ROWS), width=time)
     found = spread(blocks, lanes=3, time=time, length=ROWS * time)
     for lane in range(3):
         for t in range(time):
@@ -71,7 +87,7 @@ def test_a_chunk_shorter_than_a_row_meets_few_columns(time: int) -> None:
 
 def test_nothing_is_planned_for_who_sees_nothing() -> None:
     clock = clock_of(2, before=[0, 0], documents=False)
-    assert look_up(clock, stride=3, nearest=1, farthest=4, row=4, width=2) == []
+    assert look_up(clock, stride=3, nearest=1, farthest=4, row=4, rows=range(4), width=2) == []
     assert look_above(in_rows(clock, 3), farthest=4, width=2) == []
 
 
@@ -110,7 +126,7 @@ def test_columns_side_by_side_are_a_softmax_each(openly: bool) -> None:
     """Forward and backward; ring and column, asked of two lines, share it."""
     time, length = 13, ROWS * STRIDE + 13
     clock = clock_of(time, before=[50, 4, 7], documents=True)
-    column = look_up(clock, stride=STRIDE, nearest=1, farthest=ROWS, row=ROWS, width=STRIDE)
+    column = look_up(clock, stride=STRIDE, nearest=1, farthest=ROWS, row=ROWS, rows=range(ROWS + time), width=STRIDE)
     far = Sight(capacity=0, oldest=0, blocks=tuple(column))
     near = look_back(clock, torch.full_like(clock.position, STRIDE - 1), capacity=STRIDE, block=5)
     given = [torch.randn(3, n, 2, 4, dtype=torch.float64) for n in (time, length, length)]
