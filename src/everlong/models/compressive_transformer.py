@@ -282,11 +282,7 @@ class CompressiveLayer(RelativeLayer):
                 )
                 old = join(between(past, chunk, run.recent, stop), like=chunk)
                 new = self.remember(self.compressor(blocks), frozen=True)
-                gaps.append(
-                    attention_reconstruction(
-                        q, old=self.by_head(old).unbind(2), new=self.by_head(new).unbind(2)
-                    ).flatten()
-                )
+                gaps.append(attention_reconstruction(q, old=self.by_head(old), new=self.by_head(new)).flatten())
         return torch.cat(gaps).mean() if gaps else self._nothing()
 
 

@@ -35,7 +35,7 @@ from everlong.nn.axial import AxialPositions
 from everlong.nn.blocks import FeedForward, init_normal
 from everlong.nn.bucket_bands import BucketSight
 from everlong.nn.hashing import bucket_of, draw_rotations
-from everlong.nn.lsh_attention import attend_hashed
+from everlong.nn.lsh_attention import attend_alone, attend_hashed
 from everlong.nn.position import Rotary
 from everlong.nn.replay import decide
 from everlong.nn.reversible import run_reversible
@@ -249,11 +249,13 @@ class HashedAttention(nn.Module):
         """What is added to the stream; the chunk's keys and values, and their buckets, to remember."""
         query, key, value, buckets = self.project(x, angles)
         entry = torch.cat([key, value], dim=2).flatten(2)
-        keys, values = (part.unflatten(-1, query.shape[2:]) for part in join(past, entry).chunk(2, dim=-1))
         # Rings have time before all else, so that they can be pushed.
         found = buckets.permute(0, 3, 1, 2).flatten(2)
         line = torch.cat([held, found], dim=1).unflatten(-1, buckets.shape[1:3]).permute(0, 2, 3, 1)
-        seen = attend_hashed(query, keys, values, line, clock=clock, sight=sight)
+        if clock.time == 1:
+            seen = attend_alone(query, join(past, entry), line, clock=clock, sight=sight)
+        else:
+            seen = attend_hashed(query, key, value, line, past=past, clock=clock, sight=sight)
         return F.dropout(self.out(seen.flatten(2)), self.dropout, self.training), (entry, found)
 
 

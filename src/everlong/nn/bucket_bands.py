@@ -17,8 +17,11 @@ from everlong.clock import Clock
 from everlong.nn.hashing import bucket_order
 from everlong.nn.tiles import Bias, Tiles, places
 
-FEWEST, MOST = 8, 64
+ROWS = (8, 16, 32, 64)
 """Queries of a tile: with fewer, keys are gathered too often; with more, too many places stay empty."""
+
+GATHERING = 40
+"""For how many queries a key could be weighed in the time that it takes to be gathered and to get its gradient."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,7 @@ class Bands(Tiles):
         tile = torch.arange(len(place) * count, device=place.device)[span, None, None]
         head, its_round = tile // count, tile % count * rounds // count
         query, key = (x[heads].flatten(0, 1)[span] for x in (self.queries, self.keys))
-        query = query[:, :, None] + (self.key_places.shape[1] - self.query_places.shape[1])
+        query = query[:, :, None] + (self.length - self.time)
         key = key[:, None]
         seen = (query < 0) & (key < 0)
         for n in range(rounds - 1):
@@ -91,7 +94,7 @@ def bands(buckets: Int[Tensor, "b h r s"], *, clock: Clock, sight: BucketSight) 
     length, time, size = buckets.shape[-1], clock.time, sight.bucket_size
     line = _in_order(buckets, clock=clock, sight=sight)
     at = torch.arange(length, device=buckets.device).expand_as(line.order)
-    grid = _lay_out(line, time=time, n_buckets=sight.n_buckets)
+    grid = _lay_out(line, time=time, sight=sight)
     end = _tally(line.buckets, n=sight.n_buckets).cumsum(dim=-1)
     begin = F.pad(end, (1, -1)).gather(-1, line.buckets)
     low, high = (grid.spread(x, empty=0)[..., :1] for x in (begin, end.gather(-1, line.buckets)))
@@ -107,7 +110,8 @@ def bands(buckets: Int[Tensor, "b h r s"], *, clock: Clock, sight: BucketSight) 
         queries=queries.flatten(1, 2),
         keys=keys.flatten(1, 2),
         query_places=places(queries, count=time, stretch=grid.rows),
-        key_places=places(keys, count=length, stretch=grid.rows),
+        rounds=buckets.shape[2],
+        length=length,
         sees=grid.spread(line.sees, empty=0).flatten(1, 2),
         bucket_size=size,
         place=place,
@@ -150,28 +154,31 @@ class _Grid(NamedTuple):
 
     rows: int
     n_tiles: int
-    fresh: Bool[Tensor, "p r s"]
-    """Which entries of the ordered line are tokens of the chunk."""
+    fresh: Int[Tensor, "p r t"]
+    """Where the chunk's tokens are in the ordered line."""
     cell: Int[Tensor, "p r t"]
     """Each one's row, counted through all tiles; one after the last for those of no bucket."""
 
     def spread(self, entries: Int[Tensor, "p r s"], *, empty: int) -> Int[Tensor, "p r n q"]:
         """What the line has for the chunk's tokens, laid into their rows."""
-        theirs = entries[self.fresh].view_as(self.cell)
+        theirs = entries.gather(-1, self.fresh)
         rows = theirs.new_full((*theirs.shape[:2], self.n_tiles * self.rows + 1), empty).scatter_(-1, self.cell, theirs)
         return rows[..., :-1].unflatten(-1, (self.n_tiles, self.rows))
 
 
-def _lay_out(line: _Line, *, time: int, n_buckets: int) -> _Grid:
-    rows = min(MOST, max(FEWEST, time // (2 * n_buckets)))
-    fresh = line.order >= line.order.shape[-1] - time
-    buckets = line.buckets[fresh].view(*fresh.shape[:2], time)
-    tokens = _tally(buckets, n=n_buckets)
-    tiles = (tokens + rows - 1) // rows
-    n_tiles = max(1, int(tiles[..., :-1].sum(dim=-1).max()))
-    before, first = (F.pad(x.cumsum(dim=-1), (1, -1)).gather(-1, buckets) for x in (tokens, tiles))
+def _lay_out(line: _Line, *, time: int, sight: BucketSight) -> _Grid:
+    fresh = (line.order >= line.order.shape[-1] - time).nonzero()[:, -1].view(*line.order.shape[:2], time)
+    buckets = line.buckets.gather(-1, fresh)
+    tokens = _tally(buckets, n=sight.n_buckets)
+
+    tiles = [(tokens + rows - 1) // rows for rows in ROWS]
+    most = torch.stack([n[..., :-1].sum(dim=-1).max().clamp(min=1) for n in tiles]).tolist()
+    costs = [n * (rows + sight.bucket_size) * (rows + GATHERING) for n, rows in zip(most, ROWS, strict=True)]
+    best = costs.index(min(costs))
+    rows, n_tiles = ROWS[best], most[best]
+    before, first = (F.pad(x.cumsum(dim=-1), (1, -1)).gather(-1, buckets) for x in (tokens, tiles[best]))
     rank = torch.arange(time, device=fresh.device) - before
-    cell = (first * rows + rank).where(buckets < n_buckets, n_tiles * rows)
+    cell = (first * rows + rank).where(buckets < sight.n_buckets, n_tiles * rows)
     return _Grid(rows, n_tiles, fresh, cell)
 
 

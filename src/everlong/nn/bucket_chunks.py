@@ -31,12 +31,11 @@ class Chunks(Tiles):
 
     def biases(self, like: Tensor) -> Bias:
         """Minus infinity for what a query does not see, and 0 for the rest."""
-        nothing = self.key_places.shape[1]
 
         def bias(heads: slice, span: slice) -> Tensor:
             query, key = (x[heads].flatten(0, 1)[span] for x in (self.queries, self.keys))
             query, key = query[:, :, None], key[:, None]
-            hidden = (key >= query if self.causal else key == query) | (key == nothing)
+            hidden = (key >= query if self.causal else key == query) | (key == self.length)
             if not self.count_duplicates:
                 hidden |= self._seen_before(query, key, heads, span)
             return like.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
@@ -93,7 +92,8 @@ def sorted_chunks(
         queries=chunks.flatten(1, 2),
         keys=keys.flatten(1, 2),
         query_places=places(chunks, count=time, stretch=size),
-        key_places=places(keys, count=time, stretch=size),
+        rounds=rounds,
+        length=time,
         causal=causal,
         count_duplicates=count_duplicates,
         chunk_of=chunk_of,

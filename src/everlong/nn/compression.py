@@ -69,13 +69,19 @@ def most_used(entries: Float[Tensor, "b s k"], received: Float[Tensor, "b s"], *
 def attention_reconstruction(
     query: Float[Tensor, "b t h e"],
     *,
-    old: tuple[Float[Tensor, "b s h e"], Float[Tensor, "b s h e"]],
-    new: tuple[Float[Tensor, "b n h e"], Float[Tensor, "b n h e"]],
+    old: Float[Tensor, "b s 2 h e"],
+    new: Float[Tensor, "b n 2 h e"],
 ) -> Float[Tensor, "b t"]:
-    """How far what a token reads by content from `new` is from what it reads from `old`: a mean square per token."""
+    """How far what a token reads by content from `new` is from what it reads from `old`: a mean square per token.
+
+    Args:
+        query: one per token.
+        old: keys, then values.
+        new: likewise.
+    """
     read = [
-        F.scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2))
-        for key, value in (old, new)
+        F.scaled_dot_product_attention(query.transpose(1, 2), *entries.transpose(1, 3).unbind(2))
+        for entries in (old, new)
     ]
     kind = torch.promote_types(query.dtype, torch.float32)
     return (read[0] - read[1]).to(kind).square().mean(dim=(1, 3))

@@ -24,10 +24,11 @@ from everlong.nn.tiles import attend_tiles
 
 def attend_hashed(
     query: Float[Tensor, "b t h e"],
-    key: Float[Tensor, "b s h e"],
-    value: Float[Tensor, "b s h e"],
+    key: Float[Tensor, "b t h e"],
+    value: Float[Tensor, "b t h e"],
     buckets: Int[Tensor, "b h r s"],
     *,
+    past: Float[Tensor, "b g k"],
     clock: Clock,
     sight: BucketSight,
 ) -> Float[Tensor, "b t h e"]:
@@ -35,16 +36,43 @@ def attend_hashed(
 
     Args:
         query: one per token of the chunk.
-        key: the line: of the ring no more than ``context - 1`` entries, then the chunk's. Each is one long.
-        value: as `key`.
-        buckets: of the line.
+        key: as `query`, each one long.
+        value: as `query`.
+        buckets: of the line: what is left of the ring, then the chunk.
+        past: keys and values of the ring, side by side (k = 2he): no more than ``context - 1`` entries.
         clock: of the chunk.
         sight: how much of its buckets a token sees.
     """
-    if clock.time == 1:
-        return _attend_one(query, key, value, buckets, clock=clock, sight=sight)
-    tiles = bands(buckets, clock=clock, sight=sight)
-    return attend_tiles(query, key, value, own=value[:, -clock.time :], tiles=tiles)
+    return attend_tiles(query, key, value, past=past, tiles=bands(buckets, clock=clock, sight=sight))
+
+
+def attend_alone(
+    query: Float[Tensor, "b 1 h e"],
+    line: Float[Tensor, "b s k"],
+    buckets: Int[Tensor, "b h r s"],
+    *,
+    clock: Clock,
+    sight: BucketSight,
+) -> Float[Tensor, "b 1 h e"]:
+    """The same for a token that is read alone. It looks through the whole ring: sorting it would take longer.
+
+    Args:
+        query: the token's.
+        line: keys and values of the ring and of the token, side by side (k = 2he).
+        buckets: of the line.
+        clock: of the token.
+        sight: how much of its buckets a token sees.
+    """
+    ring = buckets.shape[-1] - 1
+    mine = torch.arange(ring, device=query.device) >= ring - clock.before[:, None]
+    same = (buckets[..., :-1] == buckets[..., -1:]) & mine[:, None, None]
+    newest = same & (same.flip(-1).cumsum(dim=-1).flip(-1) <= sight.bucket_size)
+    times = newest.sum(dim=2) if sight.count_duplicates else newest.any(dim=2)
+    itself = (times == 0).all(dim=-1, keepdim=True)
+    bias = torch.cat([times, itself], dim=-1).to(query.dtype).log()[:, :, None]
+    key, value = (part.unflatten(-1, query.shape[2:]) for part in line.chunk(2, dim=-1))
+    heads_first = (x.transpose(1, 2) for x in (query, key, value))
+    return F.scaled_dot_product_attention(*heads_first, attn_mask=bias, scale=1.0).transpose(1, 2)
 
 
 def attend_chunks(
@@ -71,19 +99,5 @@ def attend_chunks(
         lengths: how many tokens are real; ``None`` when all are. Padding sees itself and is not seen.
     """
     tiles = sorted_chunks(buckets, size=chunk, causal=causal, count_duplicates=count_duplicates, lengths=lengths)
-    return attend_tiles(query, key, value, own=value, tiles=tiles)
-
-
-def _attend_one(
-    query: Tensor, key: Tensor, value: Tensor, buckets: Tensor, *, clock: Clock, sight: BucketSight
-) -> Tensor:
-    """A token alone looks through the whole ring: sorting it would take longer."""
-    ring = buckets.shape[-1] - 1
-    mine = torch.arange(ring, device=query.device) >= ring - clock.before[:, None]
-    same = (buckets[..., :-1] == buckets[..., -1:]) & mine[:, None, None]
-    newest = same & (same.flip(-1).cumsum(dim=-1).flip(-1) <= sight.bucket_size)
-    times = newest.sum(dim=2) if sight.count_duplicates else newest.any(dim=2)
-    itself = (times == 0).all(dim=-1, keepdim=True)
-    bias = torch.cat([times, itself], dim=-1).to(query.dtype).log()[:, :, None]
-    heads_first = (x.transpose(1, 2) for x in (query, key, value))
-    return F.scaled_dot_product_attention(*heads_first, attn_mask=bias, scale=1.0).transpose(1, 2)
+    nothing = key.new_empty(key.shape[0], 0, 2 * key[0, 0].numel())
+    return attend_tiles(query, key, value, past=nothing, tiles=tiles)

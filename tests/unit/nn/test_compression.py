@@ -101,7 +101,7 @@ def test_most_used_keeps_the_order_and_prefers_the_older_of_equals() -> None:
 
 
 def test_attention_reconstruction_one_by_one() -> None:
-    query, old, new = random(2, 3, 2, 4), (random(2, 6, 2, 4), random(2, 6, 2, 4)), (random(2, 2, 2, 4),) * 2
+    query, old, new = random(2, 3, 2, 4), random(2, 6, 2, 2, 4), random(2, 2, 2, 2, 4)
 
     def read(lane: int, t: int, head: int, key: Tensor, value: Tensor) -> Tensor:
         weight = torch.softmax(key[lane, :, head] @ query[lane, t, head] / math.sqrt(4), dim=0)
@@ -110,7 +110,7 @@ def test_attention_reconstruction_one_by_one() -> None:
     found = attention_reconstruction(query, old=old, new=new)
     for lane in range(2):
         for t in range(3):
-            gaps = [read(lane, t, head, *old) - read(lane, t, head, *new) for head in range(2)]
+            gaps = [read(lane, t, head, *old.unbind(2)) - read(lane, t, head, *new.unbind(2)) for head in range(2)]
             expected = torch.cat(gaps).square().mean()
             torch.testing.assert_close(found[lane, t], expected, rtol=0, atol=1e-14)
     assert float(attention_reconstruction(query, old=old, new=old).abs().max()) == 0.0

@@ -48,3 +48,10 @@ def test_order_is_by_bucket_and_then_by_time() -> None:
     buckets = torch.randint(4, (2, 3, 40), dtype=torch.int16)
     for row, order in zip(buckets.view(-1, 40).tolist(), bucket_order(buckets).view(-1, 40).tolist(), strict=True):
         assert order == sorted(range(40), key=lambda t, row=row: (row[t], t))
+
+
+def test_half_precision_finds_nearly_the_same_buckets() -> None:
+    x, turns = torch.randn(4, 100, 2, 4), rotations()
+    found = bucket_of(x.bfloat16(), turns)
+    assert found.dtype == torch.int16
+    assert float((found == bucket_of(x, turns)).float().mean()) > 0.9

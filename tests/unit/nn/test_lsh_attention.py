@@ -10,7 +10,7 @@ from torch import Tensor
 from everlong.clock import Clock, tick
 from everlong.nn import bucket_bands, tiles
 from everlong.nn.bucket_bands import BucketSight
-from everlong.nn.lsh_attention import attend_chunks, attend_hashed
+from everlong.nn.lsh_attention import attend_alone, attend_chunks, attend_hashed
 from tests.reference.reformer import chunked_attention_one_by_one, hashed_attention_one_by_one
 
 LANES, HEADS, ROUNDS, WIDTH = 3, 2, 3, 4
@@ -35,6 +35,13 @@ def make(time: int, *, ring: int, n_buckets: int = 4) -> tuple[list[Tensor], Ten
     x = [torch.randn(LANES, length, HEADS, WIDTH, dtype=torch.float64) for length in (time, *[ring + time] * 2)]
     buckets = torch.randint(n_buckets, (LANES, HEADS, ROUNDS, ring + time), dtype=torch.int16)
     return [y.requires_grad_() for y in (2 * x[0], F.normalize(x[1], dim=-1), x[2])], buckets
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, buckets: Tensor, *, clock: Clock, sight: BucketSight) -> Tensor:
+    """Attention of a chunk to the line."""
+    ring = buckets.shape[-1] - clock.time
+    past = torch.cat([key, value], dim=2).flatten(2)[:, :ring]
+    return attend_hashed(query, key[:, ring:], value[:, ring:], buckets, past=past, clock=clock, sight=sight)
 
 
 def agree(found: Tensor, expected: Tensor, given: list[Tensor], *, real: Tensor | None = None) -> None:
@@ -85,17 +92,34 @@ def test_attend_hashed_is_its_twin(changes: dict[str, Any], time: int, ragged: b
     sight = BucketSight(**{**vars(SIGHT), **changes})
     clock = make_clock(time, ragged=ragged)
     given, buckets = make(time, ring=min(sight.context - 1, int(clock.before.max())), n_buckets=sight.n_buckets)
-    found = attend_hashed(*given, buckets, clock=clock, sight=sight)
-    agree(found, one_by_one(given, buckets, clock, sight), given, real=clock.valid)
+    found = [attend(*given, buckets, clock=clock, sight=sight)]
+    if time == 1:
+        line = torch.cat(given[1:], dim=2).flatten(2)
+        found.append(attend_alone(given[0], line, buckets, clock=clock, sight=sight))
+    for ours in found:
+        agree(ours, one_by_one(given, buckets, clock, sight), given, real=clock.valid)
+
+
+def test_a_past_without_gradient_changes_no_other() -> None:
+    given, buckets = make(17, ring=8)
+    clock = make_clock(17, ragged=True)
+    given = [given[0], *(x[:, 8:].detach().requires_grad_() for x in given[1:])]
+    mixture = torch.randn(LANES, 17, HEADS, WIDTH, dtype=torch.float64)
+    found: list[tuple[Tensor, ...]] = []
+    for needs_gradient in (True, False):
+        past = torch.ones(LANES, 8, 2 * HEADS * WIDTH, dtype=torch.float64, requires_grad=needs_gradient)
+        seen = attend_hashed(*given, buckets, past=past, clock=clock, sight=SIGHT)
+        found.append(torch.autograd.grad((seen * mixture).sum(), given))
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5])
 def test_tiles_of_any_height(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bucket_bands, "FEWEST", rows)
-    monkeypatch.setattr(bucket_bands, "MOST", rows)
+    monkeypatch.setattr(bucket_bands, "ROWS", (rows,))
     given, buckets = make(23, ring=8)
     clock = make_clock(23)
-    agree(attend_hashed(*given, buckets, clock=clock, sight=SIGHT), one_by_one(given, buckets, clock, SIGHT), given)
+    agree(attend(*given, buckets, clock=clock, sight=SIGHT), one_by_one(given, buckets, clock, SIGHT), given)
 
 
 @pytest.mark.usefixtures("_pieces")
@@ -133,8 +157,9 @@ def test_what_two_rounds_show_counts_twice_or_once(count_duplicates: bool, expec
     buckets = torch.tensor([[[[0, 0, 1, 0], [0, 1, 0, 0]]]], dtype=torch.int16)
     sight = BucketSight(n_buckets=2, bucket_size=4, context=4, count_duplicates=count_duplicates)
     whole, last = (tick(torch.tensor([4 - time]), time=time, starts=None, lengths=None) for time in (4, 1))
-    together = attend_hashed(query, query, value, buckets, clock=whole, sight=sight)
-    alone = attend_hashed(query[:, 3:], query, value, buckets, clock=last, sight=sight)
+    together = attend(query, query, value, buckets, clock=whole, sight=sight)
+    line = torch.cat([query, value], dim=-1).flatten(2)
+    alone = attend_alone(query[:, 3:], line, buckets, clock=last, sight=sight)
     for found in (together[0, 3], alone[0, 0]):
         torch.testing.assert_close(found, torch.full((1, 2), expected, dtype=torch.float64))
 
@@ -145,7 +170,7 @@ def test_a_token_that_sees_nothing_in_any_round_has_its_own_value_to_the_bit(dty
     given, buckets = make(5, ring=0)
     query, key, value = (x.detach().to(dtype) for x in given)
     clock = tick(torch.zeros(LANES, dtype=torch.int64), time=5, starts=None, lengths=None)
-    hashed = attend_hashed(query, key, value, buckets, clock=clock, sight=SIGHT)
+    hashed = attend(query, key, value, buckets, clock=clock, sight=SIGHT)
     chunks = attend_chunks(query, key, value, buckets, chunk=9, causal=True, count_duplicates=True)
     for found in (hashed, chunks):
         assert found.dtype == dtype
@@ -155,10 +180,10 @@ def test_a_token_that_sees_nothing_in_any_round_has_its_own_value_to_the_bit(dty
 def test_half_precision_takes_its_softmax_in_float32() -> None:
     given, buckets = make(17, ring=8)
     clock = make_clock(17)
-    expected = attend_hashed(*given, buckets, clock=clock, sight=SIGHT)
+    expected = attend(*given, buckets, clock=clock, sight=SIGHT)
     half = [x.detach().bfloat16().requires_grad_() for x in given]
     with torch.autocast("cpu", torch.bfloat16):
-        found = attend_hashed(*half, buckets, clock=clock, sight=SIGHT)
+        found = attend(*half, buckets, clock=clock, sight=SIGHT)
     assert found.dtype == torch.bfloat16
     assert float((found.double() - expected).detach().abs().max()) < 0.1
     found.sum().backward()
