@@ -55,7 +55,7 @@ class VectorHead(TokenHead):
         """The vectors ``[b t output_size]``."""
         return self.map(hidden)
 
-    def losses(self, hidden: Hidden, targets: Tokens) -> Losses:
+    def losses(self, hidden: Hidden, targets: Tokens) -> Losses:  # noqa: ARG002 - the question itself is refused
         """None: a vector is no distribution over tokens.
 
         Raises:

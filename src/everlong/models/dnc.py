@@ -146,13 +146,13 @@ class DNCAccess:
         sharp = sharpen(followed, x.powers) if self.sharpen_links else followed
         found_to_read = find(matrix, asked.query[:, 1:], read_masks)
         ways = torch.stack([sharp[:, : self.n_reads], found_to_read.weights, sharp[:, self.n_reads :]], dim=2)
-        reading = (x.modes[:, :, None] @ ways)[:, :, 0]
+        reading = (x.modes[..., None] * ways).sum(dim=2)
         after = (matrix, usage, precedence, links, reading, writing)
         kept = _Kept(
             x, leaves, after, left, retention, order, ordered, ahead, allocation, asked, found_to_write, mixed,
             base, change, found_to_read, followed, ways,
         )  # fmt: skip
-        return (reading @ matrix).view(len(told), -1), after, kept
+        return torch.bmm(reading, matrix).view(len(told), -1), after, kept
 
     def back(self, kept: _Kept, d_read: Read, d_leaves: Leaves) -> tuple[Told, Leaves]:
         """The same, from the end."""
@@ -164,7 +164,7 @@ class DNCAccess:
         write_mask, read_masks = _by_kind(x.masks)
 
         d_reading = torch.baddbmm(d_reading, d_read, matrix.mT)
-        d_modes = softmax_back(x.modes, (kept.ways @ d_reading[..., None])[..., 0])
+        d_modes = softmax_back(x.modes, (kept.ways * d_reading[:, :, None]).sum(dim=-1))
         d_back, d_found, d_on = (x.modes[..., None] * d_reading[:, :, None]).unbind(2)
         d_sought, d_read_query, d_read_square = find_back(
             kept.found_to_read, matrix, kept.asked.query[:, 1:], read_masks, d_found
@@ -180,8 +180,8 @@ class DNCAccess:
         d_links, d_old_precedence, d_linked = link_back(old_links, old_precedence, writing, d_links)
         d_preceded, d_writing_too = precede_back(old_precedence, writing, d_precedence)
         d_writing = (d_matrix * kept.change).sum(dim=-1).add_(d_writing).add_(d_linked).add_(d_writing_too)
-        d_value = (writing[:, None] @ d_matrix)[:, 0]
-        d_erase = -(writing[:, None] @ (d_matrix * kept.base))[:, 0]
+        d_value = torch.bmm(writing[:, None], d_matrix)[:, 0]
+        d_erase = torch.bmm(writing[:, None], d_matrix * kept.base)[:, 0].neg_()
         d_base = torch.addcmul(d_matrix, d_matrix, writing[..., None] * x.erase[:, None], value=-1)
 
         d_write_gate = (d_writing * kept.mixed).sum(dim=-1, keepdim=True)
@@ -198,7 +198,7 @@ class DNCAccess:
             d_retention = d_retention + (d_base * old_matrix).sum(dim=-1)
             d_base = d_base * kept.retention[..., None]
         d_left = product_of_others(kept.kept_by_each) * d_retention[:, None]
-        d_free = -(d_left * old_reading).sum(dim=-1)
+        d_free = (d_left * old_reading).sum(dim=-1).neg_()
         d_old_reading = d_old_reading.addcmul_(d_left, x.free[..., None], value=-1)
 
         d_square = None

@@ -38,8 +38,8 @@ class MachineConfig(ModelConfig):
     d_model: int = Field(default=256, ge=1)
     n_layers: int = Field(default=1, ge=1)
     """Layers of the controller."""
-    memory_slots: int = Field(default=128, ge=1)
-    """Rows of the matrix."""
+    memory_slots: int = Field(default=128, ge=2)
+    """Rows of the matrix; among fewer than two there is nothing to choose."""
     slot_size: int = Field(default=32, ge=1)
     """Numbers in a row."""
     n_reads: int = Field(default=4, ge=1)

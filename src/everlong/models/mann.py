@@ -12,12 +12,12 @@ A task presents each input with the answer to the one before it, and begins ever
 wiped there.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from everlong.clock import Clock
@@ -35,6 +35,15 @@ class MANNConfig(MachineConfig):
 
     usage_decay: float = Field(default=0.99, ge=0.0, lt=1.0)
     """What is left of a slot's usage after a step."""
+
+    @model_validator(mode="after")
+    def _enough_slots(self) -> Self:
+        if self.n_reads > self.memory_slots:
+            raise ValueError(
+                f"n_reads={self.n_reads} heads write that many slots in a step, of memory_slots="
+                f"{self.memory_slots}; give at least as many slots as heads."
+            )
+        return self
 
 
 @memory_type
@@ -80,7 +89,7 @@ class MANNAccess:
         asked = ask(keys, torch.ones_like(keys[..., 0]), None)
         found = find(matrix, asked.query, None)
         usage = torch.add(found.weights.sum(dim=1) + writing.sum(dim=1), usage, alpha=self.usage_decay)
-        read = (found.weights @ matrix).view(lanes, -1)
+        read = torch.bmm(found.weights, matrix).view(lanes, -1)
         kept = _Kept(keys, alpha, unused, before, writing, matrix, asked, found)
         return read, (matrix, usage, found.weights), kept
 
@@ -93,7 +102,7 @@ class MANNAccess:
         d_matrix = torch.baddbmm(d_matrix, kept.found.weights.mT, d_read).add_(d_sought)
         d_keys, _, _ = ask_back(kept.asked, kept.keys, None, d_query, None)
         d_keys = torch.baddbmm(d_keys, kept.writing, d_matrix)
-        d_writing = kept.keys @ d_matrix.mT
+        d_writing = torch.bmm(kept.keys, d_matrix.mT)
         d_alpha = (d_writing * (kept.before - kept.unused[:, None])).sum(dim=(1, 2))
         d_before = d_writing * kept.alpha
         d_matrix = d_matrix * (1 - kept.unused)[..., None]

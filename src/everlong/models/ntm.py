@@ -101,7 +101,7 @@ class NTMAccess:
             erased = writing[:, head, :, None] * erasures[:, head, None]
             matrices.append(torch.addcmul(matrices[-1], matrices[-1], erased, value=-1))
         matrices.append(torch.baddbmm(matrices[-1], writing.mT, additions))
-        read = reading @ matrices[-1]
+        read = torch.bmm(reading, matrices[-1])
         kept = _Kept(
             matrices, before, weights, keys, (additions, erasures, gates, powers), kernel, asked, found, gated, moved
         )
@@ -115,15 +115,15 @@ class NTMAccess:
         reading, writing = kept.after.split([self.n_reads, self.n_writes], dim=1)
         d_read = d_read.view(lanes, self.n_reads, -1)
         d_matrix = torch.baddbmm(d_matrix, reading.mT, d_read)
-        d_writing, d_additions = additions @ d_matrix.mT, writing @ d_matrix
+        d_writing, d_additions = torch.bmm(additions, d_matrix.mT), torch.bmm(writing, d_matrix)
         d_erasures = torch.empty_like(erasures)
         for head in range(self.n_writes - 1, -1, -1):
             changed = d_matrix * kept.matrices[head]
-            d_writing[:, head] -= (changed @ erasures[:, head, :, None])[..., 0]
-            d_erasures[:, head] = -(writing[:, head, None] @ changed)[:, 0]
+            d_writing[:, head] -= torch.bmm(changed, erasures[:, head, :, None])[..., 0]
+            d_erasures[:, head] = torch.bmm(writing[:, head, None], changed)[:, 0].neg_()
             erased = writing[:, head, :, None] * erasures[:, head, None]
             d_matrix = torch.addcmul(d_matrix, d_matrix, erased, value=-1)
-        d_weights = d_after + torch.cat([d_read @ kept.matrices[-1].mT, d_writing], dim=1)
+        d_weights = d_after + torch.cat([torch.bmm(d_read, kept.matrices[-1].mT), d_writing], dim=1)
         d_moved, d_powers = sharpen_back(kept.moved, powers, kept.after, d_weights)
         d_gated, d_kernel = shift_back(kept.gated, kept.kernel, d_moved)
         d_content, d_before, d_gates = interpolate_back(kept.found.weights, kept.before, gates, d_gated)

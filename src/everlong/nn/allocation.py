@@ -34,7 +34,7 @@ def least_used(usage: Slots, count: int) -> Slots:
 
 def kept_by_each(weights: Weights, free: PerHead) -> Weights:
     """What each head leaves of each slot's usage: all but what it has read and sets free."""
-    return 1 - weights * free[..., None]
+    return (weights * free[..., None]).neg_().add_(1)
 
 
 def product_of_others(kept: Weights) -> Weights:
@@ -47,7 +47,7 @@ def product_of_others(kept: Weights) -> Weights:
 
 def use(usage: Slots, written: Slots, retention: Slots) -> Slots:
     """Usage after the writes of the step before and the releases of this one."""
-    return torch.addcmul(usage, written, 1 - usage) * retention
+    return (usage + written).addcmul_(usage, written, value=-1).mul_(retention)
 
 
 def use_back(usage: Slots, written: Slots, retention: Slots, d_usage: Slots) -> tuple[Slots, Slots, Slots]:
@@ -56,7 +56,7 @@ def use_back(usage: Slots, written: Slots, retention: Slots, d_usage: Slots) -> 
     return (
         torch.addcmul(d_filled, d_filled, written, value=-1),
         torch.addcmul(d_filled, d_filled, usage, value=-1),
-        d_usage * torch.addcmul(usage, written, 1 - usage),
+        (usage + written).addcmul_(usage, written, value=-1).mul_(d_usage),
     )
 
 

@@ -9,8 +9,9 @@ Functions that end in ``_back`` are the derivatives of the function before them:
 values that a step has already kept.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -22,8 +23,7 @@ Weights = Float[Tensor, "b h s"]
 PerHead = Float[Tensor, "b h"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """Keys divided by their length and multiplied by their strength: what is compared with rows."""
 
     query: Keys
@@ -32,8 +32,7 @@ class Asked:
     inverse: Float[Tensor, "b h 1"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """Weights over the rows, and the products and inverse lengths they were made of."""
 
     weights: Weights
@@ -45,7 +44,7 @@ def ask(keys: Keys, strength: PerHead, mask: Keys | None) -> Asked:
     """Keys as `find` takes them."""
     masked = keys if mask is None else keys * mask
     inverse = (masked * masked).sum(dim=-1, keepdim=True).add_(EPSILON).rsqrt_()
-    scale = strength[..., None] * inverse
+    scale = inverse * strength[..., None]
     query = masked * scale
     return Asked(query=query if mask is None else query * mask, masked=masked, scale=scale, inverse=inverse)
 
@@ -66,9 +65,9 @@ def ask_back(
 def find(matrix: Matrix, query: Keys, mask: Keys | None) -> Found:
     """How much each row is like each key."""
     squares = matrix * matrix
-    lengths = squares.sum(dim=-1)[:, None] if mask is None else (mask * mask) @ squares.mT
+    lengths = squares.sum(dim=-1)[:, None] if mask is None else torch.bmm(mask * mask, squares.mT)
     inverse = lengths.add_(EPSILON).rsqrt_()
-    products = query @ matrix.mT
+    products = torch.bmm(query, matrix.mT)
     return Found(weights=(products * inverse).softmax(dim=-1), products=products, inverse=inverse)
 
 
@@ -77,12 +76,12 @@ def find_back(
 ) -> tuple[Matrix, Keys, Keys | None]:
     """Gradients of the matrix, the queries and the squared masks."""
     d_products = softmax_back(found.weights, d_weights).mul_(found.inverse)
-    d_matrix, d_query = d_products.mT @ query, d_products @ matrix
+    d_matrix, d_query = torch.bmm(d_products.mT, query), torch.bmm(d_products, matrix)
     d_lengths = (d_products * found.products).mul_(found.inverse * found.inverse)
     if mask is None:
         return d_matrix.addcmul_(matrix, d_lengths.sum(dim=1)[..., None], value=-1), d_query, None
-    d_matrix.addcmul_(matrix, d_lengths.mT @ (mask * mask), value=-1)
-    return d_matrix, d_query, d_lengths @ (matrix * matrix) * -0.5
+    d_matrix.addcmul_(matrix, torch.bmm(d_lengths.mT, mask * mask), value=-1)
+    return d_matrix, d_query, torch.bmm(d_lengths, matrix * matrix).mul_(-0.5)
 
 
 def softmax_back(weights: Float[Tensor, "... s"], d_weights: Float[Tensor, "... s"]) -> Float[Tensor, "... s"]:

@@ -34,15 +34,19 @@ def interpolate_back(
 
 def shift(weights: Weights, kernel: Float[Tensor, "b h 3"]) -> Weights:
     """Weights moved by -1, 0 and +1 slots around the circle, mixed by the kernel."""
-    return (_neighbours(weights) @ kernel.flip(-1)[..., None])[..., 0]
+    around = _circle(weights)
+    moved = around[..., :-2] * kernel[..., 2:]
+    return moved.addcmul_(weights, kernel[..., 1:2]).addcmul_(around[..., 2:], kernel[..., :1])
 
 
 def shift_back(
     weights: Weights, kernel: Float[Tensor, "b h 3"], d_shifted: Weights
 ) -> tuple[Weights, Float[Tensor, "b h 3"]]:
     """Gradients of the weights and of the kernel."""
-    d_kernel = (d_shifted[:, :, None] @ _neighbours(weights))[:, :, 0].flip(-1)
-    return (_neighbours(d_shifted) @ kernel[..., None])[..., 0], d_kernel
+    neighbours = _circle(weights).unfold(-1, SHIFTS, 1)
+    d_kernel = (neighbours * d_shifted[..., None]).sum(dim=2).flip(-1)
+    # What moves weights forward moves gradients back.
+    return shift(d_shifted, kernel.flip(-1)), d_kernel
 
 
 def sharpen(weights: Weights, power: PerHead) -> Weights:
@@ -58,6 +62,6 @@ def sharpen_back(weights: Weights, power: PerHead, sharp: Weights, d_sharp: Weig
     return d_scores.mul_(power[..., None]).div_(above), d_power
 
 
-def _neighbours(weights: Weights) -> Float[Tensor, "b h s 3"]:
-    """Each slot between the slot before and the one after it, the last being the first's neighbour."""
-    return torch.cat([weights[..., -1:], weights, weights[..., :1]], dim=-1).unfold(-1, SHIFTS, 1)
+def _circle(weights: Weights) -> Float[Tensor, "b h s+2"]:
+    """The slots, with the last before the first and the first after the last."""
+    return torch.cat([weights[..., -1:], weights, weights[..., :1]], dim=-1)
