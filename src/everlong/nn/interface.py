@@ -6,7 +6,7 @@ The clip keeps strengths and powers where float32 can hold what they do (Collier
 chunk are computed at once: `slope` is what a gradient of `y` is multiplied by.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import groupby
 from typing import Literal
 
@@ -20,6 +20,21 @@ CLIP = 20.0
 Range = Literal["linear", "tanh", "sigmoid", "softplus", "oneplus"]
 
 
+MAPS: dict[Range, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "softplus": F.softplus,
+    "oneplus": lambda x: F.softplus(x) + 1,
+}
+SLOPES: dict[Range, Callable[[Tensor, Tensor], Tensor]] = {
+    "linear": lambda _, y: torch.ones_like(y),
+    "tanh": lambda _, y: 1 - y * y,
+    "sigmoid": lambda _, y: y * (1 - y),
+    "softplus": lambda x, _: x.sigmoid(),
+    "oneplus": lambda x, _: x.sigmoid(),
+}
+
 Told = Float[Tensor, "b i"]
 
 
@@ -30,26 +45,14 @@ class Interface:
         self.names = tuple(parts)
         self.sizes = [size for _, size in parts.values()]
         self.size = sum(self.sizes)
-        self._spans: list[tuple[Range, int, int]] = []
-        begin = 0
-        for kind, group in groupby(parts.values(), key=lambda part: part[0]):
-            end = begin + sum(size for _, size in group)
-            if kind != "linear":
-                self._spans.append((kind, begin, end))
-            begin = end
+        runs = [(kind, [size for _, size in run]) for kind, run in groupby(parts.values(), key=lambda part: part[0])]
+        self._ranges: list[Range] = [kind for kind, _ in runs]
+        self._widths = [sum(sizes) for _, sizes in runs]
 
     def of(self, x: Told) -> Told:
         """All parts, each in its range."""
-        y = x.clamp(-CLIP, CLIP)
-        for kind, begin, end in self._spans:
-            part = y[:, begin:end]
-            if kind == "sigmoid":
-                part.sigmoid_()
-            elif kind == "tanh":
-                part.tanh_()
-            else:
-                torch.add(F.softplus(part), 1 if kind == "oneplus" else 0, out=part)
-        return y
+        runs = x.clamp(-CLIP, CLIP).split(self._widths, dim=-1)
+        return torch.cat([MAPS[kind](run) for kind, run in zip(self._ranges, runs, strict=True)], dim=-1)
 
     def cut(self, y: Told) -> tuple[Tensor, ...]:
         """The parts, in order."""
@@ -57,13 +60,6 @@ class Interface:
 
     def slope(self, x: Float[Tensor, "t b i"], y: Float[Tensor, "t b i"]) -> Float[Tensor, "t b i"]:
         """Derivative of `y` by `x`; 0 where `x` was clipped."""
-        slope = torch.ones_like(y)
-        for kind, begin, end in self._spans:
-            there = (..., slice(begin, end))
-            if kind == "sigmoid":
-                slope[there] = y[there] * (1 - y[there])
-            elif kind == "tanh":
-                slope[there] = 1 - y[there] * y[there]
-            else:
-                slope[there] = x[there].sigmoid()
-        return slope.mul_((x > -CLIP) & (x < CLIP))
+        runs = zip(self._ranges, x.split(self._widths, dim=-1), y.split(self._widths, dim=-1), strict=True)
+        slopes = torch.cat([SLOPES[kind](before, after) for kind, before, after in runs], dim=-1)
+        return slopes.mul_((x > -CLIP) & (x < CLIP))
