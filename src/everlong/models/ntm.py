@@ -149,6 +149,8 @@ class NTM(MachineModel[NTMMemory]):
     """Controller whose heads find rows of a matrix by content, or step from row to row."""
 
     Config = NTMConfig
+    # Where no document begins, nothing depends on how one does.
+    idle_weights = True
 
     def __init__(self, config: NTMConfig) -> None:
         access = NTMAccess(n_reads=config.n_reads, n_writes=config.n_writes, slot_size=config.slot_size)

@@ -86,5 +86,4 @@ def find_back(
 
 def softmax_back(weights: Float[Tensor, "... s"], d_weights: Float[Tensor, "... s"]) -> Float[Tensor, "... s"]:
     """Gradient of the scores whose softmax over the last dimension the weights are."""
-    d_scores = weights * d_weights
-    return d_scores.addcmul_(weights, d_scores.sum(dim=-1, keepdim=True), value=-1)
+    return torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)  # pyright: ignore[reportPrivateUsage]

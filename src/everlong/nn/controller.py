@@ -26,10 +26,15 @@ Out = Float[Tensor, "b d"]
 class Layer(Protocol):
     """A layer's arithmetic; it has no weights of its own."""
 
-    gates: int
-    """Rows of the weights for each unit."""
-    is_recurrent: bool
-    """Whether it reads its own output of the step before, and has a state ``(h, c)``."""
+    @property
+    def gates(self) -> int:
+        """Rows of the weights for each unit."""
+        ...
+
+    @property
+    def is_recurrent(self) -> bool:
+        """Whether it reads its own output of the step before, and has a state ``(h, c)``."""
+        ...
 
     def step(self, x: Known, below: Below, cell: Cell, weight: Tensor) -> tuple[Out, Cell, Any]:
         """Output, next state, and what the backward pass needs, whose first entry is what the weights multiplied."""

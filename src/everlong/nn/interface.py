@@ -8,6 +8,7 @@ chunk are computed at once: `slope` is what a gradient of `y` is multiplied by.
 
 from collections.abc import Callable, Mapping
 from itertools import groupby
+from operator import itemgetter
 from typing import Literal
 
 import torch
@@ -45,9 +46,11 @@ class Interface:
         self.names = tuple(parts)
         self.sizes = [size for _, size in parts.values()]
         self.size = sum(self.sizes)
-        runs = [(kind, [size for _, size in run]) for kind, run in groupby(parts.values(), key=lambda part: part[0])]
-        self._ranges: list[Range] = [kind for kind, _ in runs]
-        self._widths = [sum(sizes) for _, sizes in runs]
+        self._ranges: list[Range] = []
+        self._widths: list[int] = []
+        for kind, run in groupby(parts.values(), key=itemgetter(0)):
+            self._ranges.append(kind)
+            self._widths.append(sum(size for _, size in run))
 
     def of(self, x: Told) -> Told:
         """All parts, each in its range."""
