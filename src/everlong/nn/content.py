@@ -86,4 +86,4 @@ def find_back(
 
 def softmax_back(weights: Float[Tensor, "... s"], d_weights: Float[Tensor, "... s"]) -> Float[Tensor, "... s"]:
     """Gradient of the scores whose softmax over the last dimension the weights are."""
-    return torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)  # pyright: ignore[reportPrivateUsage]
+    return torch.ops.aten._softmax_backward_data.default(d_weights, weights, -1, weights.dtype)

@@ -78,6 +78,7 @@ def run_machine(
     """
     hidden, read, *after = _Run.apply(  # pyright: ignore[reportGeneralTypeIssues]
         machine,
+        torch.is_grad_enabled(),
         x,
         *weights.layers,
         *weights.biases,
@@ -105,7 +106,7 @@ def _stacked(cells: Sequence[tuple[Tensor, ...]], like: tuple[Tensor, Tensor]) -
 
 class _Run(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, machine: Machine, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, machine: Machine, keep: bool, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         count = len(machine.layers)
         rows, biases, (w, b, first, second, read, *rest) = (
             tensors[:count], tensors[count : 2 * count - 1], tensors[2 * count - 1 :]
@@ -121,14 +122,16 @@ class _Run(torch.autograd.Function):
             for n, layer in enumerate(machine.layers):
                 known = now if n == 0 else biases[n - 1]
                 out, cells[n], kept = layer.step(known, out, cells[n], rows[n])
-                layers[n].append(kept)
+                if keep:
+                    layers[n].append(kept)
             raw = torch.addmm(b, out, w.t())
             y = machine.access.interface.of(raw)
             read, leaves, kept = machine.access.step(y, leaves)
             tops.append(out)
             reads.append(read)
-            told.append((raw, y))
-            accesses.append(kept)
+            if keep:
+                told.append((raw, y))
+                accesses.append(kept)
         ctx.machine, ctx.layers, ctx.accesses, ctx.told, ctx.tops = machine, layers, accesses, told, tops
         ctx.save_for_backward(*rows, w, first, second)
         # What is kept for the backward pass must not be an output: the two would keep each other alive.
@@ -164,6 +167,6 @@ class _Run(torch.autograd.Function):
         d_biases = [d.sum(dim=(0, 1)) for d in d_x[1:]]
         d_first, d_second = _stacked(d_cells, (first, second))
         return (
-            None, d_x[0], *d_rows, *d_biases, flat.t() @ torch.cat(ctx.tops), flat.sum(dim=0),
+            None, None, d_x[0], *d_rows, *d_biases, flat.t() @ torch.cat(ctx.tops), flat.sum(dim=0),
             d_first, d_second, d_read, *d_leaves,
         )  # fmt: skip

@@ -261,6 +261,27 @@ def test_a_graph_that_nobody_holds_is_gone_at_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("differentiable", [True, False])
+def test_a_chunk_that_is_only_read_keeps_no_step(name: str, differentiable: bool) -> None:
+    """However long the chunk, what its steps computed is gone with the next step where nobody asks for gradients."""
+    model = make(name)
+    held: list[Any] = []
+    access = model.arithmetic.access
+    inner = access.step
+
+    def step(told: Tensor, leaves: Any) -> Any:
+        done = inner(told, leaves)
+        held.append(weakref.ref(done[1][0]))
+        return done
+
+    access.step = step
+    with torch.set_grad_enabled(differentiable):
+        outputs = model(torch.randint(11, (2, 20)))
+    assert sum(ref() is not None for ref in held) == (20 if differentiable else 0)
+    del outputs
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_chunk_is_kept_in_pieces_where_activations_are_computed_again(name: str) -> None:
     model = make(name).train()
     model.recompute = True
