@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from everlong.errors import ConfigError
 from everlong.nn.pieces import losses_in_pieces
 from everlong.shapes import IGNORE, Hidden, Logits, Losses, Tokens
 
@@ -41,6 +42,29 @@ class LinearHead(TokenHead):
     def losses(self, hidden: Hidden, targets: Tokens) -> Losses:
         """Negative log-likelihood of the targets in nats, in token order; 0 where a target is `IGNORE`."""
         return losses_in_pieces(hidden.flatten(0, 1), (self.weight, self.bias), targets.flatten()).view_as(targets)
+
+
+class VectorHead(TokenHead):
+    """A vector instead of logits: ``W hidden + b``. What it should have been is the caller's business."""
+
+    def __init__(self, width: int, size: int) -> None:
+        super().__init__()
+        self.map = nn.Linear(width, size)
+
+    def logits(self, hidden: Hidden) -> Logits:
+        """The vectors ``[b t output_size]``."""
+        return self.map(hidden)
+
+    def losses(self, hidden: Hidden, targets: Tokens) -> Losses:  # noqa: ARG002 - the question itself is refused
+        """None: a vector is no distribution over tokens.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(
+            f"this model answers vectors of {self.map.out_features} numbers, which have no loss in tokens. "
+            "Compare what model(...) returns with your targets, or set output_size=0."
+        )
 
 
 class MaskedTokenHead(TokenHead):

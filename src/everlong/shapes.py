@@ -3,6 +3,7 @@
     b  lane (a row of the batch, one stream)     t  token in the chunk       s  slot of a memory, or key
     d  width of the model                        h  head                     e  width of a head
     l  layer                                     v  vocabulary
+    w  number of a slot                          i  number of an input vector
 
 Annotations are checked while the tests run and cost nothing otherwise.
 """
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 Tokens = Int[Tensor, "b t"]
+Vectors = Float[Tensor, "b t i"]
 Starts = Bool[Tensor, "b t"]
 Lengths = Int[Tensor, "b"]
 Hidden = Float[Tensor, "b t d"]

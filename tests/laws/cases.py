@@ -23,6 +23,7 @@ REFORMER = {
     "n_buckets": 4,
     "n_hashes": 2,
 }
+MACHINE = {"vocab_size": 11, "d_model": 8, "n_layers": 1, "memory_slots": 6, "slot_size": 4, "n_reads": 2}
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "gru": ("gru", SMALL),
@@ -120,6 +121,20 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {**REFORMER, "reversible": False, "context": 40, "n_buckets": 2, "layers": ("lsh", "local")},
     ),
     "reformer that sees itself": ("reformer", {**REFORMER, "context": 1, "window": 1, "bucket_size": 1}),
+    "ntm": ("ntm", {**MACHINE, "n_writes": 2}),
+    "ntm, feed-forward, dropout": ("ntm", {**MACHINE, "controller": "feed-forward", "n_layers": 2, "dropout": 0.2}),
+    "ntm, two slots, one head of each kind": ("ntm", {**MACHINE, "memory_slots": 2, "n_reads": 1, "n_layers": 3}),
+    "ntm, three that write": ("ntm", {**MACHINE, "n_writes": 3}),
+    "dnc": ("dnc", MACHINE),
+    "dnc, repaired": (
+        "dnc",
+        {**MACHINE, "deallocate": True, "mask_keys": True, "sharpen_links": True, "n_layers": 2, "dropout": 0.2},
+    ),
+    "dnc, feed-forward, one head": ("dnc", {**MACHINE, "controller": "feed-forward", "n_layers": 3, "n_reads": 1}),
+    "dnc, more slots than tokens": ("dnc", {**MACHINE, "memory_slots": 40, "sharpen_links": True}),
+    "mann": ("mann", MACHINE),
+    "mann, feed-forward, dropout": ("mann", {**MACHINE, "controller": "feed-forward", "n_layers": 2, "dropout": 0.2}),
+    "mann, as many heads as slots": ("mann", {**MACHINE, "memory_slots": 3, "n_reads": 3, "usage_decay": 0.5}),
 }
 # An architecture that is new in the registry is heard at once, with a memory as its config has it by default.
 CASES |= {name: (name, SMALL) for name in list_models("causal") if name not in {known for known, _ in CASES.values()}}

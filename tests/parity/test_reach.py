@@ -76,7 +76,7 @@ def test_declared_reach_is_the_measured_reach(name: str, fields: dict[str, Any],
     assert max(farthest(seen, t) for t in range(40)) == model.config.reach
 
 
-@pytest.mark.parametrize("name", ["gru", "lstm"])
+@pytest.mark.parametrize("name", ["dnc", "gru", "lstm", "mann", "ntm"])
 def test_recurrent_models_declare_no_bound_and_have_none(name: str) -> None:
     model = create_model(name, vocab_size=13, d_model=8, n_layers=1).double()
     assert model.config.reach is None
@@ -109,9 +109,12 @@ def test_pins_are_seen_from_anywhere_and_what_lies_between_is_not(n_global: int)
 def test_every_causal_architecture_was_measured() -> None:
     assert set(list_models("causal")) == {
         "compressive-transformer",
+        "dnc",
         "gru",
         "longformer",
         "lstm",
+        "mann",
+        "ntm",
         "reformer",
         "sparse-transformer",
         "transformer",

@@ -23,7 +23,7 @@ from everlong.config import Config
 from everlong.errors import ConfigError, MemoryMismatch, ShapeError
 from everlong.heads import TokenHead
 from everlong.memory import Memory
-from everlong.shapes import Hidden, Lengths, Logits, Losses, Starts, Tokens
+from everlong.shapes import Hidden, Lengths, Logits, Losses, Starts, Tokens, Vectors
 from everlong.storage import add_tensors
 
 M = TypeVar("M", bound=Memory)
@@ -41,6 +41,11 @@ class ModelConfig(Config):
     def reach(self) -> int | None:
         """How many tokens back (an encoder: to each side) all layers together see; ``None`` when nothing bounds it."""
         return None
+
+    @property
+    def vector_size(self) -> int:
+        """Numbers in each vector that a call takes instead of a token; 0 for tokens."""
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +128,7 @@ class LanguageModel(Model, Generic[M]):
 
         def __call__(
             self,
-            tokens: Tokens,
+            tokens: Tokens | Vectors,
             memory: M | None = None,
             *,
             starts: Starts | None = None,
@@ -145,12 +150,18 @@ class LanguageModel(Model, Generic[M]):
         return memory
 
     def forward(
-        self, tokens: Tokens, memory: M | None = None, *, starts: Starts | None = None, lengths: Lengths | None = None
+        self,
+        tokens: Tokens | Vectors,
+        memory: M | None = None,
+        *,
+        starts: Starts | None = None,
+        lengths: Lengths | None = None,
     ) -> tuple[Logits, M]:
         """Next-token logits ``[b t v]`` for every token of a chunk, and what to remember of it.
 
         Args:
-            tokens: ``[b t]`` int64. Each row is one lane, continuing where its memory left off.
+            tokens: ``[b t]`` int64. Each row is one lane, continuing where its memory left off. Where
+                ``config.vector_size`` is set, ``[b t vector_size]`` floats instead.
             memory: what earlier chunks left behind; ``None`` means a new, empty one.
             starts: ``[b t]`` bool: this token begins a new document in its lane.
             lengths: ``[b]`` int64: how many tokens of this right-padded chunk are real; 0 is an idle lane.
@@ -163,7 +174,12 @@ class LanguageModel(Model, Generic[M]):
         return self.head.logits(step.hidden), step.memory
 
     def forward_with_aux(
-        self, tokens: Tokens, memory: M | None = None, *, starts: Starts | None = None, lengths: Lengths | None = None
+        self,
+        tokens: Tokens | Vectors,
+        memory: M | None = None,
+        *,
+        starts: Starts | None = None,
+        lengths: Lengths | None = None,
     ) -> tuple[Logits, M, Mapping[str, Tensor]]:
         """Like a plain call, and the scalar training losses that belong to the memory itself, by name."""
         step = self._step(tokens, memory, starts, lengths)
@@ -171,7 +187,7 @@ class LanguageModel(Model, Generic[M]):
 
     def token_losses(
         self,
-        tokens: Tokens,
+        tokens: Tokens | Vectors,
         targets: Tokens,
         memory: M | None = None,
         *,
@@ -183,7 +199,8 @@ class LanguageModel(Model, Generic[M]):
         return self.head.losses(step.hidden, targets), step.memory, step.aux
 
     def _step(self, tokens: Tensor, memory: M | None, starts: Tensor | None, lengths: Tensor | None) -> Advance[M]:
-        check_chunk(tokens, starts=starts, lengths=lengths)
+        width = self.config.vector_size
+        check_chunk(tokens, starts=starts, lengths=lengths, width=width)
         if memory is None:
             memory = self.init_memory(tokens.shape[0])
         if memory.lanes != tokens.shape[0]:
@@ -193,7 +210,8 @@ class LanguageModel(Model, Generic[M]):
             )
         memory = self._fitting(memory)
         clock = tick(memory.position, time=tokens.shape[1], starts=starts, lengths=lengths)
-        step = self.advance(real_tokens(tokens, clock, vocab_size=self.config.vocab_size), memory, clock)
+        real = real_vectors(tokens, clock) if width else real_tokens(tokens, clock, vocab_size=self.config.vocab_size)
+        step = self.advance(real, memory, clock)
         step.memory.made_by(self)
         return step
 
@@ -216,21 +234,28 @@ class LanguageModel(Model, Generic[M]):
 AnyLanguageModel = LanguageModel[Any]
 
 
-def check_chunk(tokens: Tensor, *, starts: Tensor | None, lengths: Tensor | None) -> None:
-    """Refuse arguments that break the contract.
+def check_chunk(tokens: Tensor, *, starts: Tensor | None, lengths: Tensor | None, width: int = 0) -> None:
+    """Refuse arguments that break the contract; with a `width`, what is read are vectors of so many numbers.
 
     Raises:
         ShapeError: the shape or type of an argument is wrong, or a length lies outside the chunk.
     """
-    if tokens.ndim != 2 or tokens.dtype != torch.int64:
+    if width and (tokens.ndim != 3 or tokens.shape[2] != width or not tokens.is_floating_point()):
+        raise ShapeError(
+            f"this model reads vectors: floats of shape [lanes, time, {width}], got {tokens.dtype} of shape "
+            f"{list(tokens.shape)}. For one stream, give vectors[None]; for tokens, set input_size=0."
+        )
+    if not width and (tokens.ndim != 2 or tokens.dtype != torch.int64):
         raise ShapeError(
             f"tokens must be int64 of shape [lanes, time], got {tokens.dtype} of shape {list(tokens.shape)}. "
             "For one stream, give tokens[None]."
         )
-    lanes, time = tokens.shape
+    lanes, time = tokens.shape[:2]
     if lanes == 0 or time == 0:
-        raise ShapeError(f"tokens of shape {[lanes, time]} hold nothing to read. Give at least one lane and one token.")
-    if starts is not None and (starts.shape != tokens.shape or starts.dtype != torch.bool):
+        raise ShapeError(
+            f"tokens of shape {list(tokens.shape)} hold nothing to read. Give at least one lane and one token."
+        )
+    if starts is not None and (starts.shape != (lanes, time) or starts.dtype != torch.bool):
         raise ShapeError(
             f"starts must be bool of shape {[lanes, time]} like tokens, "
             f"got {starts.dtype} of shape {list(starts.shape)}."
@@ -267,6 +292,11 @@ def real_tokens(tokens: Tokens, clock: Clock, *, vocab_size: int, symbols: int =
             "Use the tokenizer the model was trained with."
         )
     return tokens
+
+
+def real_vectors(vectors: Vectors, clock: Clock) -> Vectors:
+    """The vectors of the call that `clock` belongs to, with zeros for padding, whatever stood there."""
+    return vectors if clock.valid is None else vectors.where(clock.valid[..., None], 0)
 
 
 def _slots(memory: Memory) -> str:

@@ -17,15 +17,17 @@ from torch.autograd.function import once_differentiable
 from everlong.clock import Clock
 from everlong.shapes import Hidden
 
-State = tuple[Float[Tensor, "b l d"], ...]
-Run = Callable[[Hidden, State], tuple[Hidden, State]]
+State = tuple[Float[Tensor, "b ..."], ...]
+Known = Float[Tensor, "b t g"]
+Run = Callable[[Known, State], tuple[Hidden, State]]
 
 
-def scan(run: Run, x: Hidden, state: State, *, clock: Clock) -> tuple[Hidden, State]:
+def scan(run: Run, x: Known, state: State, *, clock: Clock, new: State | None = None) -> tuple[Hidden, State]:
     """Outputs of a chunk and the state after each lane's last real token.
 
     `run` reads a stretch without resets or padding. The chunk is cut where some lane begins a document, and there that
-    lane's state becomes zero; it is also cut where some lane ends, and from there that lane's state stays as it is.
+    lane's state becomes `new`, or zero; it is also cut where some lane ends, and from there that lane's state stays as
+    it is.
     """
     if clock.lengths is None and not clock.resets and bool(clock.position[:, 0].all()):
         return run(x, state)
@@ -36,7 +38,8 @@ def scan(run: Run, x: Hidden, state: State, *, clock: Clock) -> tuple[Hidden, St
         fresh = clock.position[:, began] == 0
         alive = None if clock.lengths is None else clock.lengths > began
         if bool(fresh.any()):
-            state = _choose(fresh if alive is None else fresh & alive, tuple(map(torch.zeros_like, state)), state)
+            begin = tuple(map(torch.zeros_like, state)) if new is None else new
+            state = _choose(fresh if alive is None else fresh & alive, begin, state)
         output, after = run(x[:, began:end], state)
         state = after if alive is None else _choose(alive, after, state)
         outputs.append(output)
@@ -58,7 +61,7 @@ def layer_weights(cells: nn.RNNBase) -> Iterator[tuple[Tensor, Tensor, Tensor, T
 
 
 def _choose(lanes: Tensor, there: State, elsewhere: State) -> State:
-    return tuple(torch.where(lanes[:, None, None], a, b) for a, b in zip(there, elsewhere, strict=True))
+    return tuple(torch.where(lanes.view(-1, *[1] * (a.ndim - 1)), a, b) for a, b in zip(there, elsewhere, strict=True))
 
 
 def gru_layer(

@@ -55,6 +55,29 @@ def test_tokens_that_are_none(tokens: Tensor, message: str) -> None:
         check_chunk(tokens, starts=None, lengths=None)
 
 
+@pytest.mark.parametrize(
+    "vectors",
+    [torch.zeros(2, 3), torch.zeros(2, 3, 4), torch.zeros(2, 3, 5, dtype=torch.int64), torch.zeros(3, 5)],
+    ids=lambda vectors: f"{vectors.dtype} {list(vectors.shape)}",
+)
+def test_vectors_that_are_none(vectors: Tensor) -> None:
+    message = (
+        r"this model reads vectors: floats of shape \[lanes, time, 5\], got torch\.\w+ of shape .*\. "
+        r"For one stream, give vectors\[None\]; for tokens, set input_size=0\."
+    )
+    with pytest.raises(ShapeError, match=message):
+        check_chunk(vectors, starts=None, lengths=None, width=5)
+
+
+def test_vectors_follow_the_same_rules_as_tokens() -> None:
+    vectors = torch.zeros(2, 3, 5)
+    check_chunk(vectors, starts=torch.zeros(2, 3, dtype=torch.bool), lengths=torch.tensor([0, 3]), width=5)
+    with pytest.raises(ShapeError, match=r"starts must be bool of shape \[2, 3\] like tokens"):
+        check_chunk(vectors, starts=torch.zeros(2, 3, 5, dtype=torch.bool), lengths=None, width=5)
+    with pytest.raises(ShapeError, match=r"tokens of shape \[2, 0, 5\] hold nothing to read"):
+        check_chunk(vectors[:, :0], starts=None, lengths=None, width=5)
+
+
 @pytest.mark.parametrize("starts", [torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 4, dtype=torch.bool)])
 def test_starts_that_do_not_fit(starts: Tensor) -> None:
     with pytest.raises(

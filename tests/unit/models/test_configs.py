@@ -10,6 +10,8 @@ from everlong.errors import ConfigError
 from everlong.models.bert import BertConfig
 from everlong.models.longformer import LongformerConfig
 from everlong.models.longformer_encoder import LongformerEncoderConfig
+from everlong.models.mann import MANNConfig
+from everlong.models.ntm import NTMConfig
 from everlong.models.transformer import TransformerConfig
 from everlong.models.transformer_xl import TransformerXLConfig
 
@@ -32,6 +34,13 @@ from everlong.models.transformer_xl import TransformerXLConfig
             {"context": 0},
             r"TransformerConfig.context = 0 does not fit: .*greater than or equal to 1",
         ),
+        (
+            MANNConfig,
+            {"n_reads": 3, "memory_slots": 2},
+            r"n_reads=3 heads write that many slots in a step, of memory_slots=2; give at least as many slots as heads",
+        ),
+        (NTMConfig, {"memory_slots": 1}, r"NTMConfig.memory_slots = 1 does not fit: .*greater than or equal to 2"),
+        (NTMConfig, {"controller": "gru"}, r"NTMConfig.controller = 'gru' does not fit: .*'lstm' or 'feed-forward'"),
         (BertConfig, {"d_model": 100, "n_heads": 8}, r"d_model=100 does not divide into n_heads=8"),
         (BertConfig, {"d_model": 12, "n_heads": 4}, r"a head is 3 wide and rotation .*or positions='learned'"),
         (BertConfig, {"positions": "axial"}, r"BertConfig.positions = 'axial' does not fit: .*'rotary' or 'learned'"),

@@ -18,13 +18,17 @@ from everlong.shapes import IGNORE
 SYMBOLS, ASKED, TIME, CHUNK = 8, 2, 32, 8
 SMALL = {"vocab_size": SYMBOLS + 2, "n_heads": 2, "d_model": 32, "n_layers": 2, "d_ff": 64}
 COMPRESSIVE = {**SMALL, "segment": CHUNK, "mem_len": CHUNK, "cmem_len": 4, "compression_rate": 4, "norm": "pre"}
+MACHINE = {"vocab_size": SYMBOLS + 2, "d_model": 32, "n_layers": 1, "slot_size": 8}
 LEARNERS: dict[str, dict[str, Any]] = {
     "compressive-transformer": {**COMPRESSIVE, "reconstruction": "none"},
     "compressive-transformer that keeps what was used": {**COMPRESSIVE, "compression": "most-used"},
+    "dnc": {**MACHINE, "controller": "feed-forward", "memory_slots": 8, "n_reads": 2},
     "gru": {"vocab_size": SYMBOLS + 2, "d_model": 48, "n_layers": 1, "forget_bias": 2.0},
     "lstm": {"vocab_size": SYMBOLS + 2, "d_model": 48, "n_layers": 1, "forget_bias": 3.0},
     "longformer": {**SMALL, "window": TIME, "n_global": 0},
     "longformer whose windows never reach what it pins": {**SMALL, "window": (3, 5), "n_global": ASKED},
+    "mann": {**MACHINE, "memory_slots": 2 * TIME, "n_reads": 2},
+    "ntm": {**MACHINE, "memory_slots": 8, "n_reads": 1},
     "reformer": {**SMALL, "n_hashes": 4, "n_buckets": 4, "bucket_size": CHUNK, "window": CHUNK, "context": TIME},
     "sparse-transformer": {**SMALL, "stride": CHUNK, "context": TIME, "summary": 2, "sub_blocks": 2},
     "sparse-transformer that looks up its column": {**SMALL, "stride": CHUNK, "context": TIME, "pattern": "strided"},

@@ -26,6 +26,9 @@ SIZES: dict[str, dict[str, Any]] = {
     "longformer": {"d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 16, "window": 5, "n_global": 2},
     "longformer-encoder": {"d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 16, "dropout": 0.1, "window": 4},
     "lstm": {"d_model": 8, "n_layers": 1},
+    "dnc": {"d_model": 8, "n_layers": 1, "memory_slots": 5, "slot_size": 3, "n_reads": 2, "dropout": 0.1},
+    "mann": {"d_model": 8, "n_layers": 1, "memory_slots": 5, "slot_size": 3, "n_reads": 2, "dropout": 0.1},
+    "ntm": {"d_model": 8, "n_layers": 2, "memory_slots": 5, "slot_size": 3, "n_reads": 2, "dropout": 0.1},
     "reformer": {"d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 16, "dropout": 0.1, "n_buckets": 4, "context": 16},
     "reformer-encoder": {"d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 16, "dropout": 0.1, "n_buckets": 4},
     "sparse-transformer": {

@@ -1,0 +1,159 @@
+"""Memory-augmented network with least-recently-used access (Santoro et al., 2016, arXiv:1605.06065), as a causal model.
+
+    write   w^w_r = s(alpha) w^r_(t-1) + (1 - s(alpha)) w^lu            M_i = M_i (1 - w^lu_i) + sum_r w^w_r,i k_r
+    read    w^r_r = softmax_i(cos(k_r, M_i))                            r_r = sum_i w^r_r,i M_i
+    usage   w^u = gamma w^u_(t-1) + sum_r w^r_r + sum_r w^w_r           w^lu = 1 at the n least used slots of w^u_(t-1)
+
+A key is both what is sought and what is written: beside what was read at the step before, or into the `n_reads` slots
+that were used least, which are emptied first. There are exactly that many, ties broken by index. `alpha` is one learned
+number, and usage carries no gradient. Keys stay within tanh: what is added in a step is bounded.
+
+A task presents each input with the answer to the one before it, and begins every episode as a document: the memory is
+wiped there.
+"""
+
+from typing import Any, NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from everlong.clock import Clock
+from everlong.memory import Memory, memory_type
+from everlong.models.machine import MachineConfig, MachineModel
+from everlong.models.registry import register
+from everlong.nn.allocation import least_used
+from everlong.nn.content import Asked, Found, ask, ask_back, find, find_back
+from everlong.nn.interface import Interface, Told
+from everlong.nn.machine import Leaves, MachineState, Read, Weights
+
+
+class MANNConfig(MachineConfig):
+    """Sizes of a controller and its matrix, and how fast use is forgotten."""
+
+    usage_decay: float = Field(default=0.99, ge=0.0, lt=1.0)
+    """What is left of a slot's usage after a step."""
+
+    @model_validator(mode="after")
+    def _enough_slots(self) -> Self:
+        if self.n_reads > self.memory_slots:
+            raise ValueError(
+                f"n_reads={self.n_reads} heads write that many slots in a step, of memory_slots="
+                f"{self.memory_slots}; give at least as many slots as heads."
+            )
+        return self
+
+
+@memory_type
+class MANNMemory(Memory):
+    """The matrix, how much each slot was used and where was read last, and the controller's state."""
+
+    position: Int[Tensor, "b"]
+    hidden: Float[Tensor, "b l d"]
+    cell: Float[Tensor, "b l d"]
+    read: Float[Tensor, "b k"]
+    matrix: Float[Tensor, "b s w"]
+    usage: Float[Tensor, "b s"]
+    reading: Float[Tensor, "b h s"]
+
+
+class _Kept(NamedTuple):
+    keys: Tensor
+    alpha: Tensor
+    unused: Tensor
+    before: Tensor
+    writing: Tensor
+    matrix: Tensor
+    asked: Asked
+    found: Found
+
+
+class MANNAccess:
+    """Each head reads with its key, and writes it."""
+
+    def __init__(self, *, n_reads: int, slot_size: int, usage_decay: float) -> None:
+        self.n_reads, self.usage_decay = n_reads, usage_decay
+        self.interface = Interface({"keys": ("tanh", n_reads * slot_size), "alpha": ("sigmoid", 1)})
+
+    def step(self, told: Told, leaves: Leaves) -> tuple[Read, Leaves, Any]:
+        """Empty, write, read, count."""
+        matrix, usage, before = leaves
+        lanes = len(told)
+        keys, alpha = self.interface.cut(told)
+        keys, alpha = keys.view(lanes, self.n_reads, -1), alpha[..., None]
+        unused = least_used(usage, self.n_reads)
+        writing = torch.lerp(unused[:, None], before, alpha)
+        matrix = torch.baddbmm(matrix * (1 - unused)[..., None], writing.mT, keys)
+        asked = ask(keys, torch.ones_like(keys[..., 0]), None)
+        found = find(matrix, asked.query, None)
+        usage = torch.add(found.weights.sum(dim=1) + writing.sum(dim=1), usage, alpha=self.usage_decay)
+        read = torch.bmm(found.weights, matrix).view(lanes, -1)
+        kept = _Kept(keys, alpha, unused, before, writing, matrix, asked, found)
+        return read, (matrix, usage, found.weights), kept
+
+    def back(self, kept: _Kept, d_read: Read, d_leaves: Leaves) -> tuple[Told, Leaves]:
+        """The same, from the end."""
+        d_matrix, d_usage, d_reading = d_leaves
+        d_read = d_read.view(len(d_read), self.n_reads, -1)
+        d_found = torch.baddbmm(d_reading, d_read, kept.matrix.mT)
+        d_sought, d_query, _ = find_back(kept.found, kept.matrix, kept.asked.query, None, d_found)
+        d_matrix = torch.baddbmm(d_matrix, kept.found.weights.mT, d_read).add_(d_sought)
+        d_keys, _, _ = ask_back(kept.asked, kept.keys, None, d_query, None)
+        d_keys = torch.baddbmm(d_keys, kept.writing, d_matrix)
+        d_writing = torch.bmm(kept.keys, d_matrix.mT)
+        d_alpha = (d_writing * (kept.before - kept.unused[:, None])).sum(dim=(1, 2))
+        d_before = d_writing * kept.alpha
+        d_matrix = d_matrix * (1 - kept.unused)[..., None]
+        return torch.cat([d_keys.flatten(1), d_alpha[:, None]], dim=1), (d_matrix, torch.zeros_like(d_usage), d_before)
+
+
+@register("mann", kind="causal")
+class MANN(MachineModel[MANNMemory]):
+    """Controller that writes what is new over what was used least (least-recently-used access)."""
+
+    Config = MANNConfig
+
+    def __init__(self, config: MANNConfig) -> None:
+        super().__init__(
+            config,
+            MANNAccess(n_reads=config.n_reads, slot_size=config.slot_size, usage_decay=config.usage_decay),
+        )
+        self.interface = nn.Linear(config.d_model, config.n_reads * config.slot_size)
+        self.alpha = nn.Parameter(torch.zeros(1))
+
+    @property
+    def config(self) -> MANNConfig:
+        """The config this model was built from."""
+        return self._config  # pyright: ignore[reportReturnType]
+
+    def weights(self) -> Weights:
+        """Everything that multiplies inside a step; alpha is told by no controller, so its row is empty."""
+        bias = torch.cat([self.interface.bias, self.alpha])
+        return super().weights()._replace(interface=F.pad(self.interface.weight, (0, 0, 0, 1)), interface_bias=bias)
+
+    def init_memory(self, lanes: int) -> MANNMemory:
+        """Nothing written, nothing used."""
+        position = torch.zeros(lanes, dtype=torch.int64, device=self.device)
+        return self._memory(self.fresh(lanes), position).made_by(self)
+
+    def leaves_of(self, memory: MANNMemory) -> Leaves:
+        """Matrix, usage, and where was read last."""
+        return memory.matrix, memory.usage, memory.reading
+
+    def fresh(self, lanes: int) -> MachineState:
+        """Nothing written, nothing used."""
+        c = self.config
+        matrix, usage = self.empty(lanes, c.memory_slots, c.slot_size), self.empty(lanes, c.memory_slots)
+        return self.silent(lanes, (matrix, usage, self.empty(lanes, c.n_reads, c.memory_slots)))
+
+    def remember(self, state: MachineState, clock: Clock) -> MANNMemory:
+        """The memory that holds a state."""
+        return self._memory(state, clock.following)
+
+    def _memory(self, state: MachineState, position: Tensor) -> MANNMemory:
+        hidden, cell, read, (matrix, usage, reading) = state
+        return MANNMemory(
+            position=position, hidden=hidden, cell=cell, read=read, matrix=matrix, usage=usage, reading=reading
+        )
