@@ -427,25 +427,26 @@ class CompressiveTransformer(RelativeModel[CompressiveTransformerMemory]):
         """Read a chunk: hidden states, the memory moved on, and what the compression lost."""
         c = self.config
         plan = Plan.of(clock, c)
+        first = memory.recent.shape[2] - plan.past
         recent = forget_others(memory.recent, clock=clock)
         compressed = forget_others(memory.compressed, clock=replace(clock, before=c.grid.made(clock.before)))
         encoding = self.drop(self.distances(plan.runs.longest, like=recent))
         x = self.embed(tokens)
         left: list[Left] = []
         for n, layer in enumerate(self.layers):
-            held = Held(recent[:, n, c.capacity - plan.past :], compressed[:, n], memory.waiting[:, n])
+            held = Held(recent[:, n, first:], compressed[:, n], memory.waiting[:, n])
             given = (x, held, plan, encoding, self.biases(n))
             left.append(run_layer(layer, given, checkpoint=self.recompute and self.training))
             x = left[-1].hidden
-        entries, made, waiting = (
-            torch.stack([getattr(one, name) for one in left], dim=1).to(recent.dtype)
-            for name in ("recent", "made", "waiting")
-        )
+        if plan.runs.width:
+            made = torch.stack([one.made for one in left], dim=1).to(compressed.dtype)
+            compressed = push(compressed, made, clock=plan.runs.clock_of_slots(clock))
+        entries = torch.stack([one.recent for one in left], dim=1).to(recent.dtype)
         after = CompressiveTransformerMemory(
             position=clock.following,
             recent=push(recent, entries, clock=clock),
-            compressed=push(compressed, made, clock=plan.runs.clock_of_slots(clock)) if plan.runs.width else compressed,
-            waiting=waiting,
+            compressed=compressed,
+            waiting=torch.stack([one.waiting for one in left], dim=1).to(memory.waiting.dtype),
         )
         losses = [one.loss for one in left if one.loss is not None]
         aux = {"reconstruction": torch.stack(losses).sum()} if losses else {}

@@ -26,9 +26,8 @@ from everlong.heads import LinearHead
 from everlong.memory import Memory, memory_type
 from everlong.models.base import Advance, LanguageModel, ModelConfig, run_layer
 from everlong.models.registry import register
-from everlong.nn.attention import Look, attend_jointly
 from everlong.nn.blocks import FeedForward, init_normal
-from everlong.nn.pinned_rings import Band, Line, PinnedRings, View
+from everlong.nn.pinned_rings import Band, PinnedRings, View
 from everlong.nn.position import Rotary
 from everlong.shapes import Hidden, Tokens
 
@@ -120,7 +119,7 @@ class LongformerMemory(Memory):
 class LongformerLayer(nn.Module):
     """Attention to band and pins, then a feed-forward map, each on a normalised input and added to the stream."""
 
-    def __init__(self, config: LongformerConfig, rotary: Rotary) -> None:
+    def __init__(self, config: LongformerConfig) -> None:
         super().__init__()
         d = config.d_model
         self.n_heads, self.dropout = config.n_heads, config.dropout
@@ -128,7 +127,6 @@ class LongformerLayer(nn.Module):
         self.project = nn.Linear(d, 3 * d, bias=False)
         self.out = nn.Linear(d, d, bias=False)
         self.ff = FeedForward(d_model=d, d_ff=config.d_ff, dropout=config.dropout, piece=FF_PIECE)
-        self.rotary = rotary
 
     def forward(
         self, x: Hidden, slots: Float[Tensor, "b s 2*d"], view: View
@@ -136,15 +134,9 @@ class LongformerLayer(nn.Module):
         """The next hidden states, and this chunk's keys and values to remember."""
         query, entry = self.project(self.attention_norm(x)).split([x.shape[-1], 2 * x.shape[-1]], dim=-1)
         query = query.unflatten(-1, (self.n_heads, -1))
-        looks = [self._look(query, line) for line in view.lines(slots, entry)]
-        seen = attend_jointly(looks, dropout=self.dropout if self.training else 0.0)
+        seen = view.read(query, slots, entry, dropout=self.dropout if self.training else 0.0)
         x = x + F.dropout(self.out(seen.flatten(2)), self.dropout, self.training)
         return x + self.ff(self.ff_norm(x)), entry
-
-    def _look(self, query: Float[Tensor, "b t h e"], line: Line) -> Look:
-        key, value = (part.unflatten(-1, (self.n_heads, -1)) for part in (line.keys, line.values))
-        query, key = self.rotary(query, line.query_angles), self.rotary(key, line.key_angles)
-        return Look(query=query, key=key, value=value, sight=line.sight)
 
 
 @register("longformer", kind="causal")
@@ -157,7 +149,7 @@ class Longformer(LanguageModel[LongformerMemory]):
         super().__init__(config)
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
         self.rotary = Rotary(width=config.d_model // config.n_heads, base=config.rope_base)
-        self.layers = nn.ModuleList(LongformerLayer(config, self.rotary) for _ in range(config.n_layers))
+        self.layers = nn.ModuleList(LongformerLayer(config) for _ in range(config.n_layers))
         self.norm = nn.LayerNorm(config.d_model)
         self.head = LinearHead(self.embedding, tied=True)
         self.apply(init_normal)

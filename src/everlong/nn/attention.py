@@ -65,6 +65,11 @@ def attend_jointly(looks: Sequence[Look], *, dropout: float = 0.0) -> Float[Tens
     Every token sees something in some line, and no key twice.
     """
     if looks[0].query.device.type == "cpu" and dropout == 0.0:
+        if len(looks) == len(looks[0].sight.blocks) == 1 and not torch.is_grad_enabled():
+            # Nothing is joined, and nothing kept for a backward pass: this is the whole price of a decoded token.
+            (block,) = looks[0].sight.blocks
+            bias, _ = _Biases(looks[0].query).get(block)
+            return _fused(*_heads_first(block, looks[0]), 0.0, False, attn_mask=bias)[0].transpose(1, 2)
         lines = (x for look in looks for x in (look.query, look.key, look.value))
         return _Attend.apply([look.sight for look in looks], *lines)  # pyright: ignore[reportReturnType]
     return attend_openly(looks, dropout=dropout)

@@ -79,10 +79,10 @@ def attention_reconstruction(
         old: keys, then values.
         new: likewise.
     """
-    read = [
-        F.scaled_dot_product_attention(query.transpose(1, 2), *entries.transpose(1, 3).unbind(2))
-        for entries in (old, new)
-    ]
+    read: list[Tensor] = []
+    for entries in (old, new):
+        key, value = entries.transpose(1, 3).unbind(2)
+        read.append(F.scaled_dot_product_attention(query.transpose(1, 2), key, value))
     kind = torch.promote_types(query.dtype, torch.float32)
     return (read[0] - read[1]).to(kind).square().mean(dim=(1, 3))
 

@@ -13,7 +13,7 @@ whatever their buckets: who shares a chunk depends on the whole text (everlong.n
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from everlong.clock import Clock
@@ -54,7 +54,7 @@ def attend_alone(
     clock: Clock,
     sight: BucketSight,
 ) -> Float[Tensor, "b 1 h e"]:
-    """The same for a token that is read alone. It looks through the whole ring: sorting it would take longer.
+    """The same for a token that is read alone: what it sees is looked up, and nothing else of the ring is read.
 
     Args:
         query: the token's.
@@ -63,16 +63,40 @@ def attend_alone(
         clock: of the token.
         sight: how much of its buckets a token sees.
     """
+    _, _, heads, width = query.shape
     ring = buckets.shape[-1] - 1
-    mine = torch.arange(ring, device=query.device) >= ring - clock.before[:, None]
-    same = (buckets[..., :-1] == buckets[..., -1:]) & mine[:, None, None]
-    newest = same & (same.flip(-1).cumsum(dim=-1).flip(-1) <= sight.bucket_size)
-    times = newest.sum(dim=2) if sight.count_duplicates else newest.any(dim=2)
-    itself = (times == 0).all(dim=-1, keepdim=True)
-    bias = torch.cat([times, itself], dim=-1).to(query.dtype).log()[:, :, None]
-    key, value = (part.unflatten(-1, query.shape[2:]) for part in line.chunk(2, dim=-1))
-    heads_first = (x.transpose(1, 2) for x in (query, key, value))
-    return F.scaled_dot_product_attention(*heads_first, attn_mask=bias, scale=1.0).transpose(1, 2)
+    same = buckets[..., :-1] == buckets[..., -1:]
+    if int(clock.before.min()) < ring:
+        mine = torch.arange(ring, device=query.device) >= ring - clock.before[:, None]
+        same = same & mine[:, None, None]
+    seen = last_of(same, count=sight.bucket_size).flatten(2)
+    if not sight.count_duplicates:
+        seen = seen.sort(dim=-1).values
+        seen[..., 1:].masked_fill_(seen[..., 1:] == seen[..., :-1], -1)
+    # A place in which nothing is found shows the token itself. That counts where there is nothing else.
+    nothing = seen < 0
+    hidden = nothing & ~nothing.all(dim=-1, keepdim=True)
+    bias = query.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)[:, :, None]
+    # An entry is a row for every head's key, and then one for every head's value.
+    keys = seen.masked_fill(nothing, ring) * (2 * heads) + torch.arange(heads, device=query.device)[:, None]
+    rows = torch.stack([keys, keys + heads], dim=1)
+    looks: list[Tensor] = []
+    for asking, entries, at, less in zip(query.transpose(1, 2).split(1), line, rows, bias.split(1), strict=True):
+        found = entries.reshape(-1, width).index_select(0, at.flatten()).view(2, 1, *at.shape[1:], width)
+        looks.append(F.scaled_dot_product_attention(asking, *found, attn_mask=less, scale=1.0))
+    return torch.cat(looks).transpose(1, 2)
+
+
+def last_of(chosen: Bool[Tensor, "*n s"], *, count: int) -> Int[Tensor, "*n c"]:
+    """Indices of the last chosen ones of every row, at most `count`, newest first; -1 where there are no more."""
+    rows = chosen.flatten(0, -2)
+    row, at = rows.nonzero().T.contiguous()
+    end = torch.searchsorted(row, torch.arange(len(rows), device=row.device), right=True)
+    later = end[row] - 1 - torch.arange(len(row), device=row.device)
+    # Those with too many after them all go into one more column, which is not returned.
+    found = at.new_full((len(rows), count + 1), -1)
+    found[row, later.clamp(max=count)] = at
+    return found[:, :count].unflatten(0, chosen.shape[:-1])
 
 
 def attend_chunks(

@@ -20,9 +20,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from everlong.clock import Clock
+from everlong.nn.attention import Look, attend_jointly, scale
 from everlong.nn.pins import Pins, beside_band
 from everlong.nn.position import Rotary
-from everlong.nn.window import Block, Sight, look_back, push, query_block, together
+from everlong.nn.window import Sight, look_back, push, query_block, together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +83,15 @@ class Line:
 class View(Protocol):
     """What the tokens of a call see in a layer."""
 
-    def lines(self, slots: Float[Tensor, "b s k"], entries: Float[Tensor, "b t k"]) -> list[Line]:
-        """The lines that share a softmax."""
+    def read(
+        self,
+        query: Float[Tensor, "b t h e"],
+        slots: Float[Tensor, "b s k"],
+        entries: Float[Tensor, "b t k"],
+        *,
+        dropout: float,
+    ) -> Float[Tensor, "b t h e"]:
+        """What they read there, in one softmax, with this share of weights dropped."""
         ...
 
     def after(self, slots: Float[Tensor, "b s k"], entries: Float[Tensor, "b t k"]) -> Float[Tensor, "b s k"]:
@@ -95,7 +103,7 @@ class ChunkView:
     """A band over ring and chunk, and beside it the pins, which are asked with queries that stand elsewhere."""
 
     def __init__(self, band: Band, *, pins: Pins, rotary: Rotary, like: Tensor) -> None:
-        clock, self._pins, self._capacity = pins.clock, pins, band.capacity
+        clock, self._pins, self._capacity, self._rotary = pins.clock, pins, band.capacity, rotary
         self._band = together(*(self._look_back(band, clock, dilation, heads) for heads, dilation in band.groups))
         blocks = [
             block
@@ -114,6 +122,22 @@ class ChunkView:
         return look_back(
             clock, reach, capacity=band.capacity, block=query_block(band.window), dilation=dilation, heads=heads
         )
+
+    def read(
+        self,
+        query: Float[Tensor, "b t h e"],
+        slots: Float[Tensor, "b s k"],
+        entries: Float[Tensor, "b t k"],
+        *,
+        dropout: float,
+    ) -> Float[Tensor, "b t h e"]:
+        """What the tokens read from the lines together."""
+        looks: list[Look] = []
+        for line in self.lines(slots, entries):
+            key, value = (part.unflatten(-1, query.shape[2:]) for part in (line.keys, line.values))
+            asked, key = self._rotary(query, line.query_angles), self._rotary(key, line.key_angles)
+            looks.append(Look(query=asked, key=key, value=value, sight=line.sight))
+        return attend_jointly(looks, dropout=dropout)
 
     def lines(self, slots: Float[Tensor, "b s k"], entries: Float[Tensor, "b t k"]) -> list[Line]:
         """The band's line, and the pins if any token sees one."""
@@ -144,33 +168,53 @@ class ChunkView:
 class TokenView:
     """What a token decoded alone sees: pins and ring are one line, in whose last slot, freed before, it writes itself.
 
-    Slots are written in place.
+    A score is a function of distance, so one query is turned to meet all keys as they are: ``R_n q . R_k k`` is
+    ``R_{n-k} q . k``. Slots are written in place.
     """
 
     def __init__(self, band: Band, *, pins: Pins, rotary: Rotary, like: Tensor) -> None:
         position, full = pins.clock.position, pins.count + band.capacity
-        self._angles = rotary.angles(full, like=like)
+        # By distance, from the farthest slot on, and as wide as all heads.
+        angles = rotary.angles(full, like=like).flip(0)[:, :, None]
+        self._turns = angles.expand(-1, -1, 2 * len(band.dilations), -1).flatten(2)
         self._count = pins.count
         self._fills = None if pins.settled else position == torch.arange(pins.count, device=position.device)
         back = torch.arange(band.capacity - 1, -1, -1, device=position.device)
-        blocks: list[Block] = []
+        seen: list[Tensor] = []
         for heads, dilation in band.groups:
             near = (back <= (band.window - 1) * dilation) & (back % dilation == 0) & (back <= position)
             far = beside_band(position, count=pins.count, window=band.window, dilation=dilation)
-            seen = torch.cat([far[:, 0], near], dim=1)[:, None]
-            visible = None if bool(seen.all()) else seen
-            blocks.append(Block(queries=slice(0, 1), keys=slice(0, full), visible=visible, heads=heads))
-        self._sight = Sight(capacity=full, oldest=0, blocks=tuple(blocks))
+            shown = torch.cat([far[:, 0], near], dim=1)[:, None]
+            seen.append(shown if heads is None else shown.expand(-1, heads.stop - heads.start, -1))
+        hidden = ~torch.cat(seen, dim=1)
+        self._hidden = hidden if bool(hidden.any()) else None
 
-    def lines(self, slots: Float[Tensor, "b s k"], entries: Float[Tensor, "b 1 k"]) -> list[Line]:
-        """The slots, the token's own entry among them."""
+    def read(
+        self,
+        query: Float[Tensor, "b 1 h e"],
+        slots: Float[Tensor, "b s k"],
+        entries: Float[Tensor, "b 1 k"],
+        *,
+        dropout: float,
+    ) -> Float[Tensor, "b 1 h e"]:
+        """What the token reads from the slots, its own entry among them. No weight is dropped in evaluation."""
+        del dropout
         slots[:, -1:] = entries
         if self._fills is not None:
             pinned = slots[:, : self._count]
             pinned.copy_(torch.where(self._fills[..., None], entries, pinned))
-        keys, values = slots.to(entries.dtype).chunk(2, dim=-1)
-        angles = self._angles
-        return [Line(keys=keys, values=values, key_angles=angles, query_angles=angles[-1:], sight=self._sight)]
+        keys, values = slots.chunk(2, dim=-1)
+        query = query.to(slots.dtype) * scale(query.shape[-1])
+        left, right = query.chunk(2, dim=-1)
+        aside = torch.cat([-right, left], dim=-1)
+        cos, sin = self._turns.unbind(1)
+        products = (query.flatten(2) * cos).addcmul_(aside.flatten(2), sin).mul_(keys)
+        scores = products.unflatten(-1, query.shape[2:]).sum(dim=-1).transpose(1, 2)
+        if self._hidden is not None:
+            scores = scores.masked_fill(self._hidden, -torch.inf)
+        weights = scores.softmax(dim=-1)[:, :, None]
+        seen = weights @ values.unflatten(-1, query.shape[2:]).transpose(1, 2)
+        return seen.transpose(1, 2).to(entries.dtype)
 
     def after(self, slots: Float[Tensor, "b s k"], entries: Float[Tensor, "b 1 k"]) -> Float[Tensor, "b s k"]:
         """The slots, in which the entry is already."""

@@ -20,6 +20,7 @@ Tokens of a lane that lie in one segment see the same blocks and share that line
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -146,6 +147,8 @@ class Runs:
 
     def by_lane(self, *tensors: Tensor) -> Iterator[tuple[Any, ...]]:
         """The runs of each lane, with the lane's part of each tensor; lanes in step stay together."""
+        if len(self.lanes) == 1:
+            return iter([(self.lanes[0], *tensors)])
         return zip(self.lanes, *(x.split(x.shape[0] // len(self.lanes)) for x in tensors), strict=True)
 
     def clock_of_slots(self, clock: Clock) -> Clock:
@@ -248,6 +251,8 @@ def new_blocks(clock: Clock, runs: Runs, *, rate: int, context: int) -> NewBlock
 def split(query: Float[Tensor, "b t h e"], lane: tuple[Run, ...]) -> tuple[list[Tensor], list[Tensor]]:
     """The queries ``[b r h e]`` of each run of a lane, and zeros in the place of its padding."""
     sizes = [run.tokens.stop - run.tokens.start for run in lane]
+    if sizes == [query.shape[1]]:
+        return [query], []
     padding = query.shape[1] - sum(sizes)
     if not padding:
         return list(query.split(sizes, dim=1)), []
@@ -271,8 +276,9 @@ def join(parts: list[Tensor], *, like: Tensor) -> Float[Tensor, "b u *k"]:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
+@lru_cache(maxsize=64)
 def in_order(queries: int, keys: int) -> Sight:
-    """The sight of the last tokens of a line: all up to themselves."""
+    """The sight of the last tokens of a line: all up to themselves. Token by token it is soon always the same."""
     blocks = [
         Block(queries=slice(at, stop), keys=slice(0, keys - queries + stop), visible=None)
         for at in range(0, queries, QUERY_BLOCK)

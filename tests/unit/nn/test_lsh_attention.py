@@ -10,7 +10,7 @@ from torch import Tensor
 from everlong.clock import Clock, tick
 from everlong.nn import bucket_bands, tiles
 from everlong.nn.bucket_bands import BucketSight
-from everlong.nn.lsh_attention import attend_alone, attend_chunks, attend_hashed
+from everlong.nn.lsh_attention import attend_alone, attend_chunks, attend_hashed, last_of
 from tests.reference.reformer import chunked_attention_one_by_one, hashed_attention_one_by_one
 
 LANES, HEADS, ROUNDS, WIDTH = 3, 2, 3, 4
@@ -188,3 +188,10 @@ def test_half_precision_takes_its_softmax_in_float32() -> None:
     assert float((found.double() - expected).detach().abs().max()) < 0.1
     found.sum().backward()
     assert all(x.grad is not None and x.grad.dtype == torch.bfloat16 for x in half)
+
+
+def test_the_last_of_every_row() -> None:
+    """Rows with more of them than asked for, with fewer, and with none."""
+    rows = torch.tensor([[[1, 0, 1, 1, 1], [0, 0, 1, 0, 0]], [[0] * 5, [1, 1, 0, 0, 0]]]).bool()
+    assert last_of(rows, count=3).tolist() == [[[4, 3, 2], [2, -1, -1]], [[-1] * 3, [1, 0, -1]]]
+    assert last_of(rows[..., :0], count=2).tolist() == [[[-1, -1]] * 2] * 2
