@@ -41,7 +41,7 @@ def test_bits_cost_the_logarithm_of_their_chance() -> None:
 @pytest.mark.parametrize("name", ["ntm", "dnc", "mann", "lstm"])
 def test_a_trial_is_its_sequences_one_by_one(name: str) -> None:
     model = tiny(name)
-    drawn = [rules_episode for rules_episode in draw_measured(RULES, {"length": 5}, count=4)]
+    drawn = list(draw_measured(RULES, {"length": 5}, count=4))
     nats, wrong = 0.0, 0
     with torch.no_grad():
         for episode in drawn:
@@ -85,7 +85,11 @@ def test_a_model_that_knows_nothing_pays_a_bit_for_each_and_the_best_less() -> N
         report=seen.append,
         answer=lambda _, chunk: torch.zeros_like(chunk.targets),
     )
-    assert (usual.label, usual.bits_per_sequence, longer.bits_per_sequence) == ("as trained", 40, pytest.approx(80))
+    assert (usual.label, usual.bits_per_sequence, longer.bits_per_sequence) == (
+        "as trained",
+        pytest.approx(40),
+        pytest.approx(80),
+    )
     assert seen == [2, 4, 5, 7, 9, 10]
     assert usual.least_bits is not None
     assert 5 * 2 < usual.least_bits < 5 * 48

@@ -84,19 +84,13 @@ def test_a_run_knows_its_rules_and_has_no_text(tmp_path: Path) -> None:
 
 def test_what_does_not_fit_is_refused_before_anything_is_written(bench: Bench) -> None:
     out = bench.folder / "run"
-    with pytest.raises(
-        ConfigError, match="gru cannot learn task=copy, which is for dnc, lstm, mann, ntm.* Give task=lm"
-    ):
+    with pytest.raises(ConfigError, match="gru cannot learn task=copy, which is for dnc, lstm, mann, ntm"):
         train(tiny("gru"), RULES, None, copying(), out)
-    with pytest.raises(
-        ConfigError, match="the rules of copy were given with task=repeat-copy, validation text or a to"
-    ):
+    with pytest.raises(ConfigError, match="the rules of copy were given with task=repeat-copy, validation"):
         train(machine(), RULES, None, copying(task="repeat-copy"), out)
-    with pytest.raises(
-        ConfigError, match="the rules of copy were given with task=copy, validation text or a tokenizer"
-    ):
+    with pytest.raises(ConfigError, match=r"task=copy, validation text or a tokenizer\. Give task=copy, and neither"):
         train(machine(), RULES, None, copying(), out, tokenizer=ByteTokenizer())
-    with pytest.raises(ConfigError, match="task=copy was given a corpus.* Give a generated task its rules"):
+    with pytest.raises(ConfigError, match=r"task=copy was given a corpus\. Give a generated task its rules"):
         train(machine(), bench.data, None, copying(), out, tokenizer=ByteTokenizer())
     with pytest.raises(ConfigError, match="task=lm was given a corpus without its tokenizer"):
         train(tiny("ntm"), bench.data, None, settings(), out)
