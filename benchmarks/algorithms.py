@@ -120,9 +120,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         wrong = [100 * row["trials"][-1]["wrong_bits"] for row in mine]
         until = ", ".join("–" if (n := row["sequences_to_learn"]) is None else f"{n:,}" for row in mine)
         told = [f"{statistics.mean(values):.4f} ±{max(values) - min(values):.4f}" for values in (bits, wrong)]
-        lines.append(
-            f"{model:6s}  {len(mine):5d}  {mine[0]['parameters']:10,}  {told[0]:19s}  {told[1]:>18s}%  {until}"
-        )
+        size = f"{mine[0]['parameters']:,}"
+        lines.append(f"{model:6s}  {len(mine):5d}  {size:>10s}  {told[0]:19s}  {told[1]:>18s}%  {until}")
     return "\n".join(lines)
 
 

@@ -2,18 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 
 from everlong.checkpoint import newest_good_checkpoint
 from everlong.data import ByteTokenizer
+from everlong.data.synthetic import RULES as RULES_BY_NAME
 from everlong.data.synthetic import Copy, Rules
 from everlong.errors import ConfigError, RunError
 from everlong.models import create_model
 from everlong.run import load
 from everlong.train import Progress, TrainConfig, train
+from everlong.train.config import GeneratedTask
 from everlong.train.folder import rules_of
 from tests.unit.train.conftest import Bench, figures, settings, steps_kept, tiny
 from tests.unit.train.test_train import PowerCutError, cut_power
@@ -99,6 +101,10 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(bench: Bench) -
     with pytest.raises(ConfigError, match="task=lm is about tokens; the model has input_size=4 and output_size=3"):
         train(machine(), bench.data, None, settings(), out, tokenizer=ByteTokenizer())
     assert not out.exists()
+
+
+def test_every_generated_task_can_be_named_in_the_settings() -> None:
+    assert set(get_args(GeneratedTask)) == set(RULES_BY_NAME)
 
 
 def test_ntm_learns_to_copy(tmp_path: Path) -> None:
