@@ -28,13 +28,28 @@ class Run:
     folder: Path
     model: Model
     """In evaluation mode, with the weights of `checkpoint`."""
-    tokenizer: Tokenizer
     checkpoint: Checkpoint
+    known_tokenizer: Tokenizer | None
+    """What made its text into tokens; ``None`` where it read vectors."""
 
     @property
     def config(self) -> ModelConfig:
         """The model's config."""
         return self.model.config
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What makes text into tokens.
+
+        Raises:
+            ConfigError: the model reads vectors.
+        """
+        if self.known_tokenizer is None:
+            raise ConfigError(
+                f"{self.folder} learned from vectors, not from text, and can neither read text nor write any. "
+                f"Measure it with everlong eval {self.folder}."
+            )
+        return self.known_tokenizer
 
     @property
     def language_model(self) -> AnyLanguageModel:
@@ -54,7 +69,7 @@ class Run:
         """A new session, which has read nothing yet.
 
         Raises:
-            ConfigError: the model is an encoder.
+            ConfigError: the model is an encoder, or reads vectors.
         """
         return Session(self.language_model, self.tokenizer)
 
@@ -79,15 +94,15 @@ def load(path: Path | str, **config_overrides: Any) -> Run:
             f"{folder} is not a run: it has no {CONFIG}. Give the folder that everlong train wrote with --out."
         )
     about = read_sealed(folder / CONFIG)
-    tokenizer = load_tokenizer(folder)
+    model = _model(about, folder)
+    tokenizer = None if model.config.vector_size else load_tokenizer(folder)
     checkpoint = best_good_checkpoint(folder)
     if checkpoint is None:
         raise RunError(f"{folder} holds no checkpoint yet. Train it first: everlong train --resume --out {folder}.")
-    model = _model(about, folder)
     model.load_state_dict(tie(model, checkpoint.tensors("model"), source=checkpoint.folder))
     if config_overrides:
         model = model.with_config(**config_overrides)
-    return Run(folder=folder, model=model.eval(), tokenizer=tokenizer, checkpoint=checkpoint)
+    return Run(folder=folder, model=model.eval(), checkpoint=checkpoint, known_tokenizer=tokenizer)
 
 
 def _model(about: dict[str, object], folder: Path) -> Model:

@@ -42,7 +42,7 @@ def found(tmp_path: Path) -> Showing:
         held_out_bytes=400,
         tokens_per_second=100.0,
         training=Result(
-            step=10, seconds=60.0, loss=1.0, best_bits_per_byte=2.0, best_step=10, ending="minutes", checkpoint=tmp_path
+            step=10, seconds=60.0, loss=1.0, best_bits=2.0, best_step=10, ending="minutes", checkpoint=tmp_path
         ),
         curve=Curve(train=[(float(n), 8 / (n + 1)) for n in range(500)], held_out=[(100.0, 3.0), (499.0, 2.5)]),
         evaluation=Evaluation(

@@ -15,13 +15,13 @@ def now(step: int, *, valid: float | None = None, saved: Path | None = None) -> 
         step=step,
         steps=1000,
         loss=1.5,
-        bits_per_byte=2.25,
+        bits=2.25,
         tokens_per_second=12345.6,
         memory_bytes=3 << 20,
         seconds=10.0,
         seconds_left=3700.0,
         learning_rate=1e-3,
-        measured=None if valid is None else Measurement(bits_per_byte=valid),
+        measured=None if valid is None else Measurement(bits=valid),
         saved=saved,
     )
 

@@ -1,16 +1,17 @@
-"""``everlong eval``: bits per byte, and how much of it is owed to memory; for encoders, hidden tokens guessed."""
+"""``everlong eval``: bits per byte, and how much of it is owed to memory; or how well another task is done."""
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from everlong.cli.output import answer, say, write_text
+from everlong.cli.progress import counting
 from everlong.cli.settings import assign_fields, parse_assignments
+from everlong.errors import ConfigError
 
 if TYPE_CHECKING:
     from everlong.data import TokenStore
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 
 def eval_(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")],
-    data: Annotated[list[Path], typer.Option(metavar="PATH...", help="Text files, JSON lines or folders.")],
+    data: Annotated[
+        list[Path] | None, typer.Option(metavar="PATH...", help="Text files, JSON lines or folders.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="What the run learned, which it knows itself; another one is refused.")
+    ] = None,
     document_separator: Annotated[
         str | None, typer.Option(metavar="LINE", help="A line that parts documents within a file.")
     ] = None,
@@ -33,28 +39,46 @@ def eval_(
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Tokens to read altogether; all, unless given.")] = None,
+    sequences: Annotated[int, typer.Option(help="Sequences of each size, for a generated task.")] = 100,
     assign: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Another value of a model field, e.g. mem_len=1024."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Another value of a field of the model or the task, e.g. mem_len=1024.",
+        ),
     ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves it to PyTorch.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Measure bits per byte with memory carried, with memory reset every chunk, and with another document's memory.
 
-    An encoder is measured by the hidden tokens that it guesses; what is hidden is the same each time.
+    An encoder is measured by the hidden tokens that it guesses; what is hidden is the same each time. A run of a
+    generated task needs no --data: it is measured by the bits that new sequences of several sizes cost it.
     """
     changes = parse_assignments(assign or [])
 
     import torch
 
+    from everlong.cli.episodes import eval_generated
     from everlong.data import TokenStore, read_documents
     from everlong.evaluate import Evaluation
     from everlong.run import load
+    from everlong.train.folder import rules_of, training_of
 
     if threads:
         torch.set_num_threads(threads)
     trained = load(run)
+    learned, rules = training_of(run).task, rules_of(run)
+    if task not in (None, learned):
+        raise ConfigError(f"{run} learned task={learned}, not {task}. Leave out --task.")
+    if rules is not None:
+        if data:
+            raise ConfigError(f"{run} learned task={learned}, which is generated and reads no text. Leave out --data.")
+        eval_generated(trained, rules, changes, sequences=sequences, lanes=lanes, as_json=as_json)
+        return
+    if not data:
+        raise ConfigError("no text is given. Write --data and the names of files or folders.")
     fields = assign_fields(changes, {"model": type(trained.config)})["model"]
     if fields:
         trained = dataclasses.replace(trained, model=trained.model.with_config(**fields))
@@ -62,7 +86,7 @@ def eval_(
     with tempfile.TemporaryDirectory(prefix="everlong-") as folder:
         store = TokenStore.build(documents, trained.tokenizer, Path(folder) / "store")
         total = min(limit or store.n_tokens, store.n_tokens)
-        with _counting(total) as report:
+        with counting("tokens", total) as report:
             found = measure(trained, store, lanes=lanes, chunk=chunk, limit=limit, report=report)
     if as_json:
         answer({"run": str(run), "model": trained.model.architecture, **found.to_dict()})
@@ -108,25 +132,6 @@ def measure(
         limit_tokens=limit,
         report=report,
     )
-
-
-@contextmanager
-def _counting(total: int) -> Generator[Callable[[int], None]]:
-    """Something that takes the number of tokens read so far and shows it, where a person watches."""
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    with Progress(
-        *Progress.get_default_columns()[:2],
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bar:
-        task = bar.add_task("tokens", total=total)
-        yield lambda done: bar.update(task, completed=done)
 
 
 def _print(found: "Evaluation") -> None:

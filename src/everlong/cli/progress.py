@@ -9,7 +9,8 @@ from everlong.cli.output import say
 from everlong.wording import bytes_text, duration_text
 
 if TYPE_CHECKING:
-    from everlong.train import Progress
+    from everlong.train import Measurement, Progress
+    from everlong.train.task import Unit
 
 LINE_EVERY = 10.0
 """Seconds between two lines of a log, where nothing else calls for one."""
@@ -65,7 +66,7 @@ def describe(now: "Progress") -> str:
     step = f"{now.step:,}/{now.steps:,}" if now.steps else f"{now.step:,}"
     memory = f"memory {bytes_text(now.memory_bytes)} · " if now.memory_bytes else ""
     return (
-        f"step {step} · loss {now.loss:.3f} · {now.bits_per_byte:.3f} bits/byte · {now.tokens_per_second:,.0f} "
+        f"step {step} · loss {now.loss:.3f} · {now.bits:.3f} bits/{now.per} · {now.tokens_per_second:,.0f} "
         f"tokens/s · {memory}{duration_text(now.seconds_left)} left"
     )
 
@@ -75,7 +76,7 @@ def brief(now: "Progress") -> str:
     step = f"{now.step:,}/{now.steps:,}" if now.steps else f"{now.step:,}"
     memory = f"{bytes_text(now.memory_bytes)} · " if now.memory_bytes else ""
     return (
-        f"{step} · loss {now.loss:.3f} · {now.bits_per_byte:.3f} bits/byte · {now.tokens_per_second:,.0f} tok/s "
+        f"{step} · loss {now.loss:.3f} · {now.bits:.3f} bits/{now.per} · {now.tokens_per_second:,.0f} tok/s "
         f"· {memory}{duration_text(now.seconds_left)} left"
     )
 
@@ -84,9 +85,38 @@ def milestone(now: "Progress") -> str:
     """What was measured or saved after this update, if anything."""
     parts: list[str] = []
     if now.measured is not None:
-        accuracy = now.measured.figures.get("valid_accuracy")
-        guessed = "" if accuracy is None else f", {accuracy:.1%} of hidden tokens guessed,"
-        parts.append(f"held-out text {now.measured.bits_per_byte:.4f} bits/byte{guessed} after step {now.step:,}")
+        parts.append(f"{measurement(now.measured, now.per)} after step {now.step:,}")
     if now.saved is not None:
         parts.append(f"saved {now.saved}")
     return " · ".join(parts)
+
+
+def measurement(found: "Measurement", per: "Unit") -> str:
+    """What was measured, in a few words."""
+    figures = found.figures
+    if per == "sequence":
+        return (
+            f"new sequences {found.bits:.4f} bits/sequence, {figures['valid_wrong_bits']:.2%} wrong bits, "
+            f"{figures['hard_wrong_bits']:.2%} in harder ones,"
+        )
+    guessed = f", {figures['valid_accuracy']:.1%} of hidden tokens guessed," if "valid_accuracy" in figures else ""
+    return f"held-out text {found.bits:.4f} bits/byte{guessed}"
+
+
+@contextmanager
+def counting(what: str, total: int) -> Generator[Callable[[int], None]]:
+    """Something that takes how many have been read so far and shows it, where a person watches."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        *Progress.get_default_columns()[:2],
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)

@@ -6,25 +6,37 @@ from pathlib import Path
 from typing import Any, cast, final
 
 from everlong.cli.settings import Fields, assign_fields
+from everlong.config import Config
 from everlong.data.sealed import read_sealed
+from everlong.data.synthetic import RULES, Rules
 from everlong.errors import ConfigError, RunError
 from everlong.models import create_model, describe_model
 from everlong.models.base import Model
 from everlong.train import TrainConfig
+from everlong.train.config import TaskName
 from everlong.train.tasks import TASK_OF_KIND, require_learnable
+
+FROM_DATA = {
+    "vocab_size": "the tokenizer. Give --tokenizer byte or, for example, bpe:8000",
+    "input_size": "the task. Give --task copy or, for example, --set task.bits=6",
+    "output_size": "the task. Give --task copy or, for example, --set task.bits=6",
+}
+"""Fields of a model that nobody chooses, and what to choose instead."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """An architecture, its fields without the vocabulary, and training settings."""
+    """An architecture, its fields without those that follow from the data, and training settings."""
 
     architecture: str
     fields: Fields
     training: TrainConfig
+    rules: Rules | None = None
+    """How sequences are drawn, where the task is a generated one."""
 
-    def build(self, *, vocab_size: int) -> Model:
-        """A new model; the seed decides its weights.
+    def build(self, **sizes: int) -> Model:
+        """A new model of sizes that follow from the data; the seed decides its weights.
 
         Raises:
             ConfigError: a field does not fit.
@@ -33,17 +45,16 @@ class Recipe:
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.training.seed)
-            return create_model(self.architecture, **{**self.fields, "vocab_size": vocab_size})
+            return create_model(self.architecture, **{**self.fields, **sizes})
 
-    def check(self, *, vocab_size: int) -> None:
+    def check(self, **sizes: int) -> None:
         """Refuse fields that do not fit, before any text is read.
 
         Raises:
             ConfigError: a field does not fit, or the task is for other models.
         """
-        kind, config, _ = describe_model(self.architecture)
-        config.parse({**self.fields, "vocab_size": vocab_size})
-        require_learnable(self.training.task, self.architecture, kind)
+        require_learnable(self.training.task, self.architecture)
+        describe_model(self.architecture)[1].parse({**self.fields, **sizes})
 
 
 def new_recipe(architecture: str, layers: Sequence[Mapping[str, Any]]) -> Recipe:
@@ -52,9 +63,15 @@ def new_recipe(architecture: str, layers: Sequence[Mapping[str, Any]]) -> Recipe
     Raises:
         ConfigError: no architecture has that name, or a field is unknown or does not fit.
     """
-    model, training = _assign(architecture, layers)
     before: Fields = {"task": TASK_OF_KIND[describe_model(architecture)[0]]}
-    return Recipe(architecture=architecture, fields=model, training=TrainConfig.parse(_limits(training, before=before)))
+    rules = RULES.get(_task(layers))
+    given = _assign(architecture, layers, rules)
+    return Recipe(
+        architecture=architecture,
+        fields=given["model"],
+        training=TrainConfig.parse(_limits(given["train"], before=before)),
+        rules=rules and rules.parse(given["task"]),
+    )
 
 
 def resumed_recipe(run: Path, architecture: str, layers: Sequence[Mapping[str, Any]]) -> Recipe:
@@ -69,27 +86,37 @@ def resumed_recipe(run: Path, architecture: str, layers: Sequence[Mapping[str, A
     theirs = str(about["architecture"])
     if architecture not in ("", theirs):
         raise RunError(f"the run in {run} is a {theirs}, not a {architecture}. Resume it without naming a model.")
-    stored = {name: value for name, value in cast("Fields", about["model"]).items() if name != "vocab_size"}
-    model, training = _assign(theirs, layers)
+    stored = {name: value for name, value in cast("Fields", about["model"]).items() if name not in FROM_DATA}
     before = cast("Fields", how["training"])
+    rules = RULES.get(before["task"])
+    given = _assign(theirs, layers, rules)
     return Recipe(
         architecture=theirs,
-        fields={**stored, **model},
-        training=TrainConfig.parse(_limits(training, before=before)),
+        fields={**stored, **given["model"]},
+        training=TrainConfig.parse(_limits(given["train"], before=before)),
+        rules=rules and rules.parse({**cast("Fields", how["data"]), **given["task"]}),
     )
 
 
-def _assign(architecture: str, layers: Sequence[Mapping[str, Any]]) -> tuple[Fields, Fields]:
-    configs = {"model": describe_model(architecture)[1], "train": TrainConfig}
-    model: Fields = {}
-    training: Fields = {}
+def _task(layers: Sequence[Mapping[str, Any]]) -> str:
+    """The task that the last layer with one names."""
+    named = [str(layer[key]) for layer in layers for key in ("task", "train.task") if key in layer]
+    return named[-1] if named else ""
+
+
+def _assign(architecture: str, layers: Sequence[Mapping[str, Any]], rules: type[Rules] | None) -> dict[str, Fields]:
+    configs: dict[str, type[Config]] = {"model": describe_model(architecture)[1], "train": TrainConfig}
+    if rules is not None:
+        require_learnable(cast("TaskName", rules.name), architecture)
+        configs["task"] = rules
+    given: dict[str, Fields] = {"model": {}, "train": {}, "task": {}}
     for layer in layers:
-        given = assign_fields(layer, configs)
-        model |= given["model"]
-        training |= given["train"]
-    if "vocab_size" in model:
-        raise ConfigError("vocab_size is that of the tokenizer. Give --tokenizer byte or, for example, bpe:8000.")
-    return model, training
+        for owner, fields in assign_fields(layer, configs).items():
+            given[owner] |= fields
+    for name, remedy in FROM_DATA.items():
+        if name in given["model"]:
+            raise ConfigError(f"{name} is that of {remedy}.")
+    return given
 
 
 def _limits(given: Fields, *, before: Fields) -> Fields:

@@ -29,7 +29,12 @@ def train(
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="lm, the next token, for language models; mlm, hidden tokens, for encoders.", metavar="TASK"),
+        typer.Option(
+            help="lm, the next token, for language models; mlm, hidden tokens, for encoders; or a generated one, which "
+            "needs no --data, for models that read vectors: copy, repeat-copy, associative-recall, priority-sort, "
+            "dynamic-n-gram.",
+            metavar="TASK",
+        ),
     ] = None,
     tokenizer: Annotated[str, typer.Option(help="byte, or bpe:SIZE, which is trained on --data.")] = "byte",
     steps: Annotated[int | None, typer.Option(help="Updates in all; 1000 unless given.")] = None,
@@ -41,7 +46,9 @@ def train(
     assign: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="A field of the model or of training, e.g. d_model=256, lr=3e-4."
+            "--set",
+            metavar="KEY=VALUE",
+            help="A field of model, training or generated task: d_model=256, lr=3e-4, max_length=30.",
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="JSON or TOML file of such fields; --set wins over it.")] = None,
@@ -49,7 +56,7 @@ def train(
     threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves it to PyTorch.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object as the last line of standard output.")] = False,
 ) -> None:
-    """Train a model on your own text.
+    """Train a model on your own text, or on a generated task.
 
     Ctrl-C saves; the same folder with --resume goes on exactly where the run stopped.
     """
@@ -60,8 +67,6 @@ def train(
     layers = [read_fields(config) if config else {}, merge_fields(parse_assignments(assign or []), given)]
     if not resume and not model:
         raise ConfigError("no model is named. Write everlong train MODEL, for example transformer-xl.")
-    if not resume and not data:
-        raise ConfigError("no text is given. Write --data and the names of files or folders.")
 
     from everlong.cli.corpus import Source
     from everlong.cli.recipe import new_recipe, resumed_recipe
@@ -70,6 +75,13 @@ def train(
 
     require_usable(out, resume=resume)
     recipe = resumed_recipe(out, model, layers) if resume else new_recipe(model, layers)
+    if recipe.rules is not None and (data or valid or document_separator):
+        raise ConfigError(
+            f"task={recipe.training.task} is generated and reads no text. "
+            "Leave out --data, --valid and --document-separator, or give --task lm."
+        )
+    if recipe.rules is None and not resume and not data:
+        raise ConfigError("no text is given. Write --data and the names of files or folders.")
     source = Source(data=tuple(data or ()), valid=tuple(valid or ()), separator=document_separator, tokenizer=tokenizer)
     code = run_training(recipe, source, out, resume=resume, threads=threads, as_json=as_json)
     if code:

@@ -3,8 +3,9 @@
 import shlex
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
 
@@ -21,7 +22,8 @@ from everlong.cli.corpus import (
 from everlong.cli.output import answer, say
 from everlong.cli.progress import reporting
 from everlong.cli.recipe import Recipe
-from everlong.data import LaneReader
+from everlong.data import LaneReader, Tokenizer, TokenStore
+from everlong.data.synthetic import Rules
 from everlong.errors import EverlongError
 from everlong.models import LanguageModel
 from everlong.models.base import Model
@@ -41,18 +43,18 @@ def run_training(recipe: Recipe, source: Source, out: Path, *, resume: bool, thr
     """
     if threads:
         torch.set_num_threads(threads)
-    with join_world(rank_device()) as world, _stores(recipe, source, out, world=world, resume=resume) as corpus:
-        model = recipe.build(vocab_size=corpus.tokenizer.vocab_size).to(rank_device())
+    with join_world(rank_device()) as world, _lessons(recipe, source, out, world=world, resume=resume) as lessons:
+        model = recipe.build(**lessons.sizes).to(rank_device())
         if world.is_main:
-            say(_introduction(recipe, corpus, model))
+            say(f"{_introduction(recipe, model)} · {lessons.introduction}")
         with reporting() if world.is_main else nullcontext(ignore) as report:
             result = train(
                 model,
-                corpus.train,
-                corpus.valid,
+                lessons.data,
+                lessons.valid,
                 recipe.training,
                 out,
-                tokenizer=corpus.tokenizer,
+                tokenizer=lessons.tokenizer,
                 resume=resume,
                 report=report,
             )
@@ -61,6 +63,48 @@ def run_training(recipe: Recipe, source: Source, out: Path, *, resume: bool, thr
             if as_json:
                 answer(_facts(result, out))
     return INTERRUPTED if result.interrupted else 0
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Lessons:
+    """What a model is taught from, and the sizes that it has because of that."""
+
+    data: TokenStore | Rules
+    valid: TokenStore | None
+    tokenizer: Tokenizer | None
+    sizes: dict[str, int]
+    introduction: str
+
+
+@contextmanager
+def _lessons(recipe: Recipe, source: Source, out: Path, *, world: World, resume: bool) -> Generator[Lessons]:
+    if recipe.rules is not None:
+        yield generated_lessons(recipe, recipe.rules)
+        return
+    with _stores(recipe, source, out, world=world, resume=resume) as corpus:
+        held_out = f", {corpus.valid.n_tokens:,} held out" if corpus.valid else ""
+        yield Lessons(
+            data=corpus.train,
+            valid=corpus.valid,
+            tokenizer=corpus.tokenizer,
+            sizes={"vocab_size": corpus.tokenizer.vocab_size},
+            introduction=f"{corpus.train.n_tokens:,} tokens in {corpus.train.n_documents:,} documents{held_out}",
+        )
+
+
+def generated_lessons(recipe: Recipe, rules: Rules) -> Lessons:
+    """What a generated task teaches.
+
+    Raises:
+        ConfigError: a field of the model does not fit.
+    """
+    sizes = {"input_size": rules.input_size, "output_size": rules.output_size}
+    recipe.check(**sizes)
+    told = ", ".join(f"{name} {value:,}" for name, value in rules.model_dump().items())
+    return Lessons(
+        data=rules, valid=None, tokenizer=None, sizes=sizes, introduction=f"sequences of {rules.name}: {told}"
+    )
 
 
 @contextmanager
@@ -90,30 +134,25 @@ def _built(source: Source, out: Path) -> str:
     return str(out)
 
 
-def _introduction(recipe: Recipe, corpus: Corpus, model: Model) -> str:
-    held_out = f", {corpus.valid.n_tokens:,} held out" if corpus.valid else ""
+def _introduction(recipe: Recipe, model: Model) -> str:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     memory = (
         f"{bytes_text(model.eval().init_memory(1).nbytes)} of memory a session"
         if isinstance(model, LanguageModel)
         else "an encoder without memory"
     )
-    return (
-        f"{recipe.architecture}: {parameters:,} parameters, {memory} · {corpus.train.n_tokens:,} tokens in "
-        f"{corpus.train.n_documents:,} documents{held_out}"
-    )
+    return f"{recipe.architecture}: {parameters:,} parameters, {memory}"
 
 
 def _conclusion(result: Result, out: Path, model: Model) -> str:
-    best = (
-        ""
-        if result.best_bits_per_byte is None
-        else f", best {result.best_bits_per_byte:.4f} bits/byte on held-out text"
-    )
+    unseen = "held-out text" if result.per == "byte" else "new sequences"
+    best = "" if result.best_bits is None else f", best {result.best_bits:.4f} bits/{result.per} on {unseen}"
     done = f"{result.step:,} steps in {duration_text(result.seconds)}{best}; saved {result.checkpoint}"
     if result.interrupted:
         return f"stopped after {done}\ngo on with: {_resume_command(out)}"
     run = shlex.quote(str(out))
+    if result.per == "sequence":
+        return f"done: {done}\ntry: everlong eval {run}"
     if isinstance(model, LanguageModel):
         return f"done: {done}\ntry: everlong generate {run} --prompt 'Once upon a time'"
     return f"done: {done}\ntry: everlong eval {run} --data PATH"
@@ -126,7 +165,7 @@ def _facts(result: Result, out: Path) -> dict[str, Any]:
         "step": result.step,
         "seconds": result.seconds,
         "loss": result.loss,
-        "best_bits_per_byte": result.best_bits_per_byte,
+        f"best_bits_per_{result.per}": result.best_bits,
         "best_step": result.best_step,
         "checkpoint": str(result.checkpoint),
         "resume": _resume_command(out),

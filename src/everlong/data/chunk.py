@@ -5,7 +5,7 @@ from typing import final
 
 import torch
 
-from everlong.shapes import Lengths, Starts, Tokens
+from everlong.shapes import Answers, Lengths, Starts, Tokens, Vectors
 
 
 @final
@@ -16,10 +16,13 @@ class Chunk:
     ``targets`` is the token after each one, or ``IGNORE`` where that is not in the same document. ``starts`` marks the
     first token of a document. Tokens from ``lengths`` on are padding. Where tokens are hidden (everlong.data.masking),
     those are the targets of their places, and all others are ``IGNORE``.
+
+    A generated task (everlong.data.synthetic) has vectors in place of tokens, and for each of them bits as targets,
+    ``IGNORE`` where none are asked for.
     """
 
-    tokens: Tokens
-    targets: Tokens
+    tokens: Tokens | Vectors
+    targets: Tokens | Answers
     starts: Starts
     lengths: Lengths
 

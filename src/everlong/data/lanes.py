@@ -30,7 +30,7 @@ class LaneReader:
     """
 
     def __init__(self, store: TokenStore, *, lanes: int, chunk: int, rank: int = 0, world: int = 1) -> None:
-        _check_sizes(lanes=lanes, chunk=chunk, rank=rank, world=world)
+        check_sizes(lanes=lanes, world=world, rank=rank, chunk=chunk)
         self.part = store.n_tokens // lanes
         if self.part <= chunk:
             raise DataError(_too_short(store.n_tokens, lanes=lanes, chunk=chunk))
@@ -115,8 +115,13 @@ class LaneReader:
         return marks
 
 
-def _check_sizes(*, lanes: int, chunk: int, rank: int, world: int) -> None:
-    for name, size in {"lanes": lanes, "chunk": chunk, "world": world}.items():
+def check_sizes(*, lanes: int, world: int, rank: int, **others: int) -> None:
+    """Make sure that lanes can be shared among ranks.
+
+    Raises:
+        ConfigError: a size is less than 1, ``world`` does not divide ``lanes``, or there is no such rank.
+    """
+    for name, size in {"lanes": lanes, **others, "world": world}.items():
         if size < 1:
             raise ConfigError(f"{name}={size} is too small. Choose 1 or more.")
     if lanes % world:

@@ -32,9 +32,9 @@ class Curve:
 
     def add(self, now: Progress) -> None:
         """Note where the run stands."""
-        self.train.append((now.seconds, now.bits_per_byte))
-        if now.valid_bits_per_byte is not None:
-            self.held_out.append((now.seconds, now.valid_bits_per_byte))
+        self.train.append((now.seconds, now.bits))
+        if now.valid_bits is not None:
+            self.held_out.append((now.seconds, now.valid_bits))
 
 
 @final

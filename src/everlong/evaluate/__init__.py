@@ -1,6 +1,7 @@
-"""How well a model predicts, and how much of that it owes to its memory; how well an encoder guesses what is hidden."""
+"""How well a model predicts and what it owes to its memory; how well hidden tokens and asked bits are guessed."""
 
 from everlong.evaluate.bits import Bits
+from everlong.evaluate.episodes import Trial, evaluate_episodes
 from everlong.evaluate.evaluation import DocumentBits, Evaluation, PositionBits
 from everlong.evaluate.hidden import HiddenEvaluation, evaluate_hidden, require_hidden
 from everlong.evaluate.reader import evaluate
@@ -11,7 +12,9 @@ __all__ = [
     "Evaluation",
     "HiddenEvaluation",
     "PositionBits",
+    "Trial",
     "evaluate",
+    "evaluate_episodes",
     "evaluate_hidden",
     "require_hidden",
 ]

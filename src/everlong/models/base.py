@@ -48,6 +48,20 @@ class ModelConfig(Config):
         return 0
 
 
+class VectorConfig(ModelConfig):
+    """Fields of a model that can read vectors instead of tokens, and answer with vectors instead of logits."""
+
+    input_size: int = Field(default=0, ge=0)
+    """Numbers in each vector that is read instead of a token; 0 for tokens."""
+    output_size: int = Field(default=0, ge=0)
+    """Numbers in each vector that is answered instead of logits; 0 for logits."""
+
+    @property
+    def vector_size(self) -> int:
+        """Numbers in each vector that a call takes instead of a token; 0 for tokens."""
+        return self.input_size
+
+
 @dataclass(frozen=True, kw_only=True)
 class Advance(Generic[M]):
     """What an architecture computes for a chunk, before the head."""

@@ -3,7 +3,7 @@
     i, f, o = s(W x + U h + b)      g = tanh(W x + U h + b)      c' = f c + i g      h' = o tanh(c')
 
 The cells are `torch.nn.LSTM`'s, weights, gate order (i, f, g, o) and numbers; what is added is the memory contract:
-documents that begin inside a chunk, ragged and idle lanes, and initial time scales.
+documents that begin inside a chunk, ragged and idle lanes, initial time scales, and vectors in place of tokens.
 """
 
 import torch
@@ -13,15 +13,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from everlong.clock import Clock
-from everlong.heads import LinearHead
+from everlong.heads import LinearHead, VectorHead
 from everlong.memory import Memory, memory_type
-from everlong.models.base import Advance, LanguageModel, ModelConfig
+from everlong.models.base import Advance, LanguageModel, VectorConfig
 from everlong.models.registry import register
 from everlong.nn.scan import State, layer_weights, own_precision, scan
-from everlong.shapes import Hidden, Tokens
+from everlong.shapes import Hidden, Tokens, Vectors
 
 
-class LSTMConfig(ModelConfig):
+class LSTMConfig(VectorConfig):
     """Sizes of a stack of LSTM layers and how long its cells remember at the beginning."""
 
     d_model: int = Field(default=512, ge=1)
@@ -50,11 +50,12 @@ class LSTM(LanguageModel[LSTMMemory]):
     def __init__(self, config: LSTMConfig) -> None:
         super().__init__(config)
         d = config.d_model
-        self.embedding = nn.Embedding(config.vocab_size, d)
+        table = nn.Embedding(config.vocab_size, d)
+        self.embedding = nn.Linear(config.input_size, d) if config.input_size else table
         self.cells = nn.LSTM(
             d, d, config.n_layers, batch_first=True, dropout=config.dropout if config.n_layers > 1 else 0.0
         )
-        self.head = LinearHead(self.embedding, tied=False)
+        self.head = VectorHead(d, config.output_size) if config.output_size else LinearHead(table, tied=False)
         set_time_scales(self.cells, config)
 
     @property
@@ -71,7 +72,7 @@ class LSTM(LanguageModel[LSTMMemory]):
         position = torch.zeros(lanes, dtype=torch.int64, device=self.device)
         return LSTMMemory(position=position, hidden=hidden, cell=cell).made_by(self)
 
-    def advance(self, tokens: Tokens, memory: LSTMMemory, clock: Clock) -> Advance[LSTMMemory]:
+    def advance(self, tokens: Tokens | Vectors, memory: LSTMMemory, clock: Clock) -> Advance[LSTMMemory]:
         """Read a chunk: outputs of the last layer, and the states after it."""
         x = F.dropout(self.embedding(tokens), self.config.dropout, self.training)
         hidden, (h, c) = scan(self._run, x, (memory.hidden, memory.cell), clock=clock)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from everlong.clock import Clock
 from everlong.heads import LinearHead, VectorHead
 from everlong.memory import Memory
-from everlong.models.base import Advance, LanguageModel, ModelConfig, run_layer
+from everlong.models.base import Advance, LanguageModel, VectorConfig, run_layer
 from everlong.nn.controller import Layer, LSTMLayer, TanhLayer
 from everlong.nn.machine import Access, Leaves, Machine, MachineState, Weights, run_machine
 from everlong.nn.scan import Known, State, own_precision, scan
@@ -32,7 +32,7 @@ PIECE = 16
 """Steps whose inner values are kept at once where activations are computed again."""
 
 
-class MachineConfig(ModelConfig):
+class MachineConfig(VectorConfig):
     """Sizes of a controller and of the matrix it reads and writes."""
 
     d_model: int = Field(default=256, ge=1)
@@ -45,15 +45,6 @@ class MachineConfig(ModelConfig):
     n_reads: int = Field(default=4, ge=1)
     """Vectors read in a step."""
     controller: Literal["lstm", "feed-forward"] = "lstm"
-    input_size: int = Field(default=0, ge=0)
-    """Numbers in each vector that is read instead of a token; 0 for tokens."""
-    output_size: int = Field(default=0, ge=0)
-    """Numbers in each vector that is answered instead of logits; 0 for logits."""
-
-    @property
-    def vector_size(self) -> int:
-        """Numbers in each vector that a call takes instead of a token; 0 for tokens."""
-        return self.input_size
 
 
 class MachineModel(LanguageModel[M]):

@@ -9,7 +9,9 @@ from everlong.config import Config
 from everlong.data import MaskUnit
 
 Precision = Literal["float32", "bfloat16", "float16"]
-TaskName = Literal["lm", "mlm"]
+TextTask = Literal["lm", "mlm"]
+GeneratedTask = Literal["copy", "repeat-copy", "associative-recall", "priority-sort", "dynamic-n-gram"]
+TaskName = Literal[TextTask, GeneratedTask]
 
 RESULT_NEUTRAL = frozenset(
     {
@@ -18,6 +20,7 @@ RESULT_NEUTRAL = frozenset(
         "recompute",
         "eval_every",
         "eval_tokens",
+        "eval_sequences",
         "patience",
         "save_every",
         "keep",
@@ -32,15 +35,15 @@ class TrainConfig(Config):
     """How long, on how much at a time, how fast, and what is kept. Equal configs give equal runs on one machine."""
 
     task: TaskName = "lm"
-    """What is learned: the next token of a stream (``lm``), or hidden tokens from both sides (``mlm``)."""
+    """What is learned: the next token of a stream (``lm``), hidden tokens (``mlm``), or a generated task."""
     steps: int = Field(default=1000, ge=0)
     """Updates in all; 0 for no limit but `minutes`."""
     minutes: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Time in all; 0 for no limit. Where both limits are given, the first one reached ends the run."""
     lanes: int = Field(default=8, ge=1)
-    """Streams read side by side, over all ranks together."""
+    """Streams, or generated sequences, read side by side, over all ranks together."""
     chunk: int = Field(default=256, ge=1)
-    """Tokens of each lane that one call reads."""
+    """Tokens of each lane that one call reads; a generated sequence is read as a whole."""
     window: int = Field(default=1, ge=1)
     """Chunks that gradients flow through before the memory is cut off from its past."""
     accumulate: int = Field(default=1, ge=1)
@@ -70,6 +73,8 @@ class TrainConfig(Config):
     """Updates between measurements on the validation text; 0 for one at the end only."""
     eval_tokens: int = Field(default=65536, ge=1)
     """Tokens of the validation text that are read each time."""
+    eval_sequences: int = Field(default=100, ge=1)
+    """Generated sequences of each size that are measured each time."""
     patience: int = Field(default=0, ge=0)
     """Measurements without a new best after which the run ends; 0 for never."""
     save_every: int = Field(default=200, ge=0)
@@ -85,18 +90,13 @@ class TrainConfig(Config):
     def _ends(self) -> Self:
         if not self.steps and not self.minutes:
             raise ValueError("steps=0 and minutes=0 would train for ever; give one of them.")
-        if self.memory_dropout and self.task == "mlm":
-            raise ValueError("task='mlm' carries no memory that memory_dropout could drop; leave it at 0.")
+        if self.memory_dropout and self.task != "lm":
+            raise ValueError(f"task='{self.task}' carries no memory that memory_dropout could drop; leave it at 0.")
         if self.fsdp and self.precision == "float16":
             raise ValueError(
                 "precision='float16' scales losses, which fsdp does not support; give precision='bfloat16'."
             )
         return self
-
-    @property
-    def tokens_per_update(self) -> int:
-        """Tokens that one update reads, over all ranks together."""
-        return self.lanes * self.chunk * self.window * self.accumulate
 
     def fraction_done(self, *, step: int, seconds: float) -> float:
         """How much of the run is over: the larger of its parts in steps and in time, at most 1."""

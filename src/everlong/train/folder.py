@@ -2,6 +2,8 @@
 
 config.json     the model's architecture and fields     tokenizer.json   text to tokens
 train.json      the training settings and the data      .lock            the process that writes here
+
+A run of a generated task has the rules of the task for data, and no tokenizer.
 """
 
 import fcntl
@@ -14,6 +16,7 @@ from typing import Any, cast
 from everlong.checkpoint import CHECKPOINTS, CONFIG, list_checkpoints
 from everlong.data import Tokenizer, TokenStore
 from everlong.data.sealed import read_sealed, write_sealed
+from everlong.data.synthetic import RULES, Rules
 from everlong.errors import RunError
 from everlong.models.base import Model
 from everlong.storage import disk_errors
@@ -76,13 +79,16 @@ def require_usable(folder: Path, *, resume: bool) -> None:
         )
 
 
-def describe_run(folder: Path, model: Model, config: TrainConfig, data: TokenStore, tokenizer: Tokenizer) -> None:
+def describe_run(
+    folder: Path, model: Model, config: TrainConfig, data: TokenStore | Rules, tokenizer: Tokenizer | None
+) -> None:
     """Write what the run is, so that it can be loaded and resumed.
 
     Raises:
         RunError: the disk is full.
     """
-    tokenizer.save(folder)
+    if tokenizer is not None:
+        tokenizer.save(folder)
     write_sealed(folder / TRAIN, {"training": config.model_dump(mode="json"), "data": _facts(data)})
     write_sealed(folder / CONFIG, {"architecture": model.architecture, "model": model.config.model_dump(mode="json")})
 
@@ -96,7 +102,18 @@ def training_of(folder: Path) -> TrainConfig:
     return TrainConfig.parse(cast("dict[str, Any]", read_sealed(folder / TRAIN)["training"]))
 
 
-def require_same_run(folder: Path, model: Model, config: TrainConfig, data: TokenStore) -> None:
+def rules_of(folder: Path) -> Rules | None:
+    """How the sequences of a run are drawn; ``None`` where it learns from text.
+
+    Raises:
+        DamagedFile: ``train.json`` is missing or altered.
+    """
+    about = cast("dict[str, dict[str, Any]]", read_sealed(folder / TRAIN))
+    rules = RULES.get(about["training"].get("task", "lm"))
+    return rules and rules.parse(about["data"])
+
+
+def require_same_run(folder: Path, model: Model, config: TrainConfig, data: TokenStore | Rules) -> None:
     """Make sure that the run in a folder would go on as it would have gone on.
 
     Raises:
@@ -123,5 +140,7 @@ def _compare(kind: str, theirs: Any, ours: Mapping[str, Any], folder: Path) -> N
             )
 
 
-def _facts(data: TokenStore) -> dict[str, object]:
+def _facts(data: TokenStore | Rules) -> dict[str, object]:
+    if isinstance(data, Rules):
+        return data.model_dump(mode="json")
     return {"n_tokens": data.n_tokens, "n_documents": data.n_documents, "store": data.digest}

@@ -16,7 +16,7 @@ from everlong.models.base import Model
 from everlong.train.config import TrainConfig
 from everlong.train.distribution import World, distribute, last_of_update
 from everlong.train.memory_dropout import MemoryDropout
-from everlong.train.objective import Objective, count_targets
+from everlong.train.objective import Objective, count_targets, count_tokens
 from everlong.train.optim import make_optimizer, set_rate
 
 
@@ -27,6 +27,10 @@ class Update:
 
     loss: float
     """Nats per target over all ranks, before the step."""
+    targets: float
+    """Targets of all ranks."""
+    tokens: float
+    """Tokens, or vectors, that all ranks read, padding left out."""
     aux: dict[str, float]
     """Losses of the memory itself, mean over chunks."""
     gradient_norm: float
@@ -69,7 +73,9 @@ class Learner:
         """
         set_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
-        (count,) = self.world.sum(sum(count_targets(window) for window in windows))
+        count, tokens = self.world.sum(
+            sum(count_targets(window) for window in windows), sum(count_tokens(window) for window in windows)
+        )
         chunks = sum(len(window) for window in windows)
         nats: list[Tensor] = []
         aux: dict[str, Tensor] = {}
@@ -89,6 +95,8 @@ class Learner:
         total, *means = self.world.sum(float(torch.stack(nats).sum()), *(float(value) for value in aux.values()))
         found = Update(
             loss=total / max(1.0, count),
+            targets=count,
+            tokens=tokens,
             aux={name: mean / self.world.size for name, mean in zip(aux, means, strict=True)},
             gradient_norm=norm,
             memory=memory,

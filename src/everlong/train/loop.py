@@ -9,7 +9,7 @@ import torch
 
 from everlong.checkpoint import newest_good_checkpoint, read_checkpoint
 from everlong.data import Tokenizer, TokenStore
-from everlong.errors import ConfigError
+from everlong.data.synthetic import Rules
 from everlong.models.base import Model
 from everlong.train.config import TrainConfig
 from everlong.train.distribution import join_world
@@ -18,7 +18,8 @@ from everlong.train.interrupt import interruptible
 from everlong.train.metrics import open_trackers
 from everlong.train.progress import Ending, Meter, Progress, Result
 from everlong.train.state import TrainingState
-from everlong.train.tasks import Measurement, Task, make_task
+from everlong.train.task import Measurement
+from everlong.train.tasks import make_task
 
 
 def ignore(progress: Progress) -> None:
@@ -28,16 +29,19 @@ def ignore(progress: Progress) -> None:
 
 def train(
     model: Model,
-    data: TokenStore,
+    data: TokenStore | Rules,
     valid: TokenStore | None,
     config: TrainConfig,
     out: Path,
     *,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None = None,
     resume: bool = False,
     report: Callable[[Progress], None] = ignore,
 ) -> Result:
-    """Train a model on a corpus and keep the run in a folder, from which it can be resumed and loaded.
+    """Train a model on a corpus, or on sequences drawn by rule, and keep the run in a folder.
+
+    From there it can be resumed and loaded. A corpus comes with the tokenizer that made it; a generated task needs
+    neither that nor validation text.
 
     Ctrl-C and SIGTERM end the run after the update in progress, saved. Under torchrun every rank calls this with the
     same arguments and a model on its own device; rank 0 writes and reports. The model is left as the last update made
@@ -50,18 +54,18 @@ def train(
         RunError: the folder cannot be used, the disk is full, the settings are not those of the run to be resumed, or
             the loss is not finite.
     """
-    task = make_task(model, config, tokenizer)
-    require_fitting(task, data, valid, tokenizer)
+    task = make_task(model, data, valid, config, tokenizer)
+    task.require_fitting()
     with ExitStack() as stack:
         world = stack.enter_context(join_world(model.device))
         world.on_main(lambda: str(stack.enter_context(claimed(out, resume=resume))))
         stack.enter_context(torch.random.fork_rng([model.device] if model.device.type == "cuda" else []))
         interrupt = stack.enter_context(interruptible())
-        state = TrainingState(task, data, config, world)
+        state = TrainingState(task, config, world)
         stack.callback(state.learner.release)
         checkpoint = begin(state, out, data, tokenizer, resume=resume)
         trackers = [stack.enter_context(closing(t)) for t in open_trackers(out, config.track, world, step=state.step)]
-        meter = Meter(config, data, step=state.step, seconds=state.seconds)
+        meter = Meter(config, step=state.step, seconds=state.seconds)
         loss: float | None = None
         ending = limit_reached(state)
         while ending is None:
@@ -70,14 +74,16 @@ def train(
                 update = state.advance()
             state.seconds, stop = world.max(meter.seconds(), float(interrupt.requested))
             measured = None
-            if valid is not None and (due(state.step, config.eval_every) or limit_reached(state)):
-                measured = measure(state, valid)
+            if task.is_measured and (due(state.step, config.eval_every) or limit_reached(state)):
+                measured = measure(state)
             ending = limit_reached(state) or ("interrupted" if stop else None)
             loss = update.loss
             progress = meter.progress(
                 step=state.step,
                 seconds=state.seconds,
-                loss=loss,
+                update=update,
+                bits=task.bits(update),
+                per=task.per,
                 learning_rate=rate,
                 memory_bytes=state.memory_bytes,
                 measured=measured,
@@ -94,14 +100,17 @@ def train(
             step=state.step,
             seconds=state.seconds,
             loss=loss,
-            best_bits_per_byte=state.best.bits_per_byte,
+            best_bits=state.best.bits,
             best_step=state.best.step,
             ending=ending,
             checkpoint=checkpoint,
+            per=task.per,
         )
 
 
-def begin(state: TrainingState, out: Path, data: TokenStore, tokenizer: Tokenizer, *, resume: bool) -> Path:
+def begin(
+    state: TrainingState, out: Path, data: TokenStore | Rules, tokenizer: Tokenizer | None, *, resume: bool
+) -> Path:
     """Go on from the newest whole checkpoint, or describe the run and save its beginning; the checkpoint either way."""
 
     def prepare() -> str:
@@ -135,29 +144,10 @@ def limit_reached(state: TrainingState) -> Ending | None:
     return None
 
 
-def measure(state: TrainingState, valid: TokenStore) -> Measurement:
-    """What the validation text says, noted as the best so far if it is."""
-    found = state.task.measure(valid)
+def measure(state: TrainingState) -> Measurement:
+    """What the task measures now, noted as the best so far if it is."""
+    found = state.task.measure()
     # The last bits may differ from rank to rank, and all must agree on what is best.
-    (bits,) = state.world.max(found.bits_per_byte)
+    (bits,) = state.world.max(found.bits)
     state.best = state.best.after(bits, step=state.step)
-    return dataclasses.replace(found, bits_per_byte=bits)
-
-
-def require_fitting(task: Task, data: TokenStore, valid: TokenStore | None, tokenizer: Tokenizer) -> None:
-    """Refuse what would fail later, before anything is written.
-
-    Raises:
-        ConfigError: the model's vocabulary is smaller than the tokenizer's.
-        DataError: another tokenizer made a store, or the validation text holds nothing to predict.
-    """
-    vocab_size = task.objective.model.config.vocab_size
-    if vocab_size < tokenizer.vocab_size:
-        raise ConfigError(
-            f"the model has vocab_size={vocab_size}, the tokenizer has {tokenizer.vocab_size} tokens. "
-            f"Create the model with vocab_size={tokenizer.vocab_size}."
-        )
-    data.require_tokenizer(tokenizer)
-    if valid is not None:
-        valid.require_tokenizer(tokenizer)
-        task.require_measurable(valid)
+    return dataclasses.replace(found, bits=bits)

@@ -43,5 +43,10 @@ class Objective(nn.Module, ABC):
 
 
 def count_targets(window: Sequence[Chunk]) -> int:
-    """How many tokens of a window have something to predict."""
+    """How many targets a window has: tokens, or bits of generated sequences."""
     return sum(int((chunk.targets != IGNORE).sum()) for chunk in window)
+
+
+def count_tokens(window: Sequence[Chunk]) -> int:
+    """How many tokens, or vectors, of a window are no padding."""
+    return sum(int(chunk.lengths.sum()) for chunk in window)

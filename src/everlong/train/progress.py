@@ -1,7 +1,6 @@
 """What a run tells while it goes on, and at its end."""
 
 import dataclasses
-import math
 import time
 from collections import deque
 from collections.abc import Generator
@@ -10,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, final
 
-from everlong.data import TokenStore
 from everlong.train.config import TrainConfig
-from everlong.train.tasks import Measurement
+from everlong.train.learner import Update
+from everlong.train.task import Measurement, Unit
 
 Ending = Literal["steps", "minutes", "patience", "interrupted"]
 
@@ -27,8 +26,8 @@ class Progress:
     """Updates in all; 0 where only time limits the run."""
     loss: float
     """Nats per target of this update."""
-    bits_per_byte: float
-    """The loss in bits, per byte of the training text."""
+    bits: float
+    """The loss in bits, per byte of the training text or per generated sequence."""
     tokens_per_second: float
     """Speed of the last updates, all ranks together."""
     memory_bytes: int
@@ -38,21 +37,29 @@ class Progress:
     seconds_left: float
     learning_rate: float
     measured: Measurement | None = None
-    """What the validation text said after this update, if it was asked."""
+    """What was measured after this update, if anything was."""
     saved: Path | None = None
     """The checkpoint written after this update."""
+    per: Unit = "byte"
+    """What bits are counted for."""
 
     @property
-    def valid_bits_per_byte(self) -> float | None:
-        """Bits per byte of the validation text, measured after this update or not."""
-        return self.measured and self.measured.bits_per_byte
+    def valid_bits(self) -> float | None:
+        """Bits of the validation text, per byte, or of sequences of its own kind; measured after this update or not."""
+        return self.measured and self.measured.bits
 
     def figures(self) -> dict[str, float | int]:
         """What the metrics file keeps of it."""
-        kept = ("step", "loss", "bits_per_byte", "learning_rate", "tokens_per_second", "seconds")
-        figures: dict[str, float | int] = {name: getattr(self, name) for name in kept}
+        figures: dict[str, float | int] = {
+            "step": self.step,
+            "loss": self.loss,
+            f"bits_per_{self.per}": self.bits,
+            "learning_rate": self.learning_rate,
+            "tokens_per_second": self.tokens_per_second,
+            "seconds": self.seconds,
+        }
         if self.measured is not None:
-            figures |= {"valid_bits_per_byte": self.measured.bits_per_byte, **self.measured.figures}
+            figures |= {f"valid_bits_per_{self.per}": self.measured.bits, **self.measured.figures}
         return figures
 
     def with_saved(self, checkpoint: Path) -> "Progress":
@@ -69,12 +76,14 @@ class Result:
     seconds: float
     loss: float | None
     """Nats per target of the last update; None where no update was left to do."""
-    best_bits_per_byte: float | None
-    """The best measurement on the validation text."""
+    best_bits: float | None
+    """The best measurement: bits per byte of the validation text, or per sequence."""
     best_step: int | None
     ending: Ending
     checkpoint: Path
     """The newest checkpoint, which holds the state after the last update."""
+    per: Unit = "byte"
+    """What bits are counted for."""
 
     @property
     def interrupted(self) -> bool:
@@ -86,11 +95,11 @@ class Result:
 class Meter:
     """Time of a run over all its sessions, the pace of its last updates, and what follows from both."""
 
-    def __init__(self, config: TrainConfig, data: TokenStore, *, step: int, seconds: float) -> None:
+    def __init__(self, config: TrainConfig, *, step: int, seconds: float) -> None:
         self._config, self._step, self._seconds = config, step, seconds
-        self._tokens_per_byte = data.n_tokens / data.n_bytes
         self._began = time.monotonic() - seconds
         self._updates: deque[float] = deque(maxlen=20)
+        self._tokens: deque[float] = deque(maxlen=20)
 
     def seconds(self) -> float:
         """Time since the run began, interruptions not counted."""
@@ -118,18 +127,22 @@ class Meter:
         *,
         step: int,
         seconds: float,
-        loss: float,
+        update: Update,
+        bits: float,
+        per: Unit,
         learning_rate: float,
         memory_bytes: int,
         measured: Measurement | None,
     ) -> Progress:
-        """Where the run stands after an update."""
+        """Where the run stands after an update, timed before."""
+        self._tokens.append(update.tokens)
         return Progress(
             step=step,
             steps=self._config.steps,
-            loss=loss,
-            bits_per_byte=loss / math.log(2) * self._tokens_per_byte,
-            tokens_per_second=self._config.tokens_per_update * len(self._updates) / max(1e-9, sum(self._updates)),
+            loss=update.loss,
+            bits=bits,
+            per=per,
+            tokens_per_second=sum(self._tokens) / max(1e-9, sum(self._updates)),
             memory_bytes=memory_bytes,
             seconds=seconds,
             seconds_left=self.seconds_left(step=step, seconds=seconds),

@@ -9,42 +9,41 @@ from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
 
 from everlong.checkpoint import Checkpoint, save_checkpoint, tie, untie
-from everlong.data import TokenStore
 from everlong.models.base import Model
 from everlong.train.config import TrainConfig
 from everlong.train.distribution import World, gather_lanes
 from everlong.train.learner import Learner, Update
 from everlong.train.memory_dropout import MemoryDropout
 from everlong.train.optim import optimizer_tensors, put_optimizer_tensors
-from everlong.train.tasks import Task
+from everlong.train.task import Task
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Best:
-    """The best measurement on the validation text so far."""
+    """The best measurement so far."""
 
-    bits_per_byte: float | None = None
+    bits: float | None = None
     step: int | None = None
     since: int = 0
     """Measurements after it."""
 
-    def after(self, bits_per_byte: float, *, step: int) -> "Best":
+    def after(self, bits: float, *, step: int) -> "Best":
         """The best of this one and a new one."""
-        if self.bits_per_byte is None or bits_per_byte < self.bits_per_byte:
-            return Best(bits_per_byte=bits_per_byte, step=step)
-        return Best(bits_per_byte=self.bits_per_byte, step=self.step, since=self.since + 1)
+        if self.bits is None or bits < self.bits:
+            return Best(bits=bits, step=step)
+        return Best(bits=self.bits, step=self.step, since=self.since + 1)
 
 
 @final
 class TrainingState:
     """A run between two updates."""
 
-    def __init__(self, task: Task, data: TokenStore, config: TrainConfig, world: World) -> None:
+    def __init__(self, task: Task, config: TrainConfig, world: World) -> None:
         task.objective.model.train()
         self.task, self.config, self.world = task, config, world
         self.learner = Learner(task.objective, config, world)
-        self.reader = task.reader(data, world)
+        self.reader = task.reader(world)
         self.memory = task.new_memory(config.lanes // world.size)
         self.dropout = MemoryDropout(rate=config.memory_dropout, lanes=config.lanes, seed=config.seed, world=world)
         self.step = 0
@@ -124,7 +123,7 @@ class TrainingState:
         self.reader.seek(state["cursor"])
         self.learner.scaler.load_state_dict(state["scaler"])
         self.step, self.seconds = state["step"], state["seconds"]
-        self.best = Best(bits_per_byte=state["best_bits_per_byte"], step=state["best_step"], since=state["since_best"])
+        self.best = Best(bits=state["best_bits"], step=state["best_step"], since=state["since_best"])
         self._restore_random(checkpoint.tensors("random"))
 
     def _fields(self) -> dict[str, Any]:
@@ -133,7 +132,7 @@ class TrainingState:
             "seconds": self.seconds,
             "cursor": self.reader.cursor(),
             "scaler": self.learner.scaler.state_dict(),
-            "best_bits_per_byte": self.best.bits_per_byte,
+            "best_bits": self.best.bits,
             "best_step": self.best.step,
             "since_best": self.best.since,
             "ranks": self.world.size,

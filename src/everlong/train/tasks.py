@@ -1,79 +1,84 @@
-"""What a run teaches: the chunks it reads, what they cost, and how held-out text is measured.
+"""What a run teaches, and to whom.
 
     lm     the next token of a stream             language models, memory carried from chunk to chunk
     mlm    hidden tokens of windows of text       encoders, which carry nothing (Devlin et al., 2019)
+    copy   and others (everlong.data.synthetic)   language models that read vectors; each sequence is generated
 
 Windows follow one another in the text and may hold the end of one document and the beginning of the next, as RoBERTa's
 do (Liu et al., 2019, section 4.2). Held-out documents are measured one by one.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Protocol, final
+import math
+from abc import abstractmethod
+from typing import final
 
-from everlong.data import Chunk, LaneReader, MaskedReader, Masking, Tokenizer, TokenStore
+from everlong.data import LaneReader, MaskedReader, Masking, Tokenizer, TokenStore
+from everlong.data.synthetic import RULES, Rules
 from everlong.errors import ConfigError
 from everlong.evaluate import evaluate_hidden, require_hidden
 from everlong.memory import Memory
-from everlong.models import Encoder, LanguageModel, list_models
-from everlong.models.base import AnyLanguageModel, Model
+from everlong.models import Encoder, LanguageModel, describe_model, list_models
+from everlong.models.base import AnyLanguageModel, Model, VectorConfig
 from everlong.models.registry import Kind
 from everlong.train.config import TaskName, TrainConfig
 from everlong.train.distribution import World
+from everlong.train.episodes import Episodes
 from everlong.train.hidden_loss import HiddenLoss
+from everlong.train.learner import Update
 from everlong.train.objective import Objective
 from everlong.train.stream_loss import StreamLoss
+from everlong.train.task import Measurement, Task
 from everlong.train.validation import require_targets, valid_bits_per_byte
 
 TASK_OF_KIND: dict[Kind, TaskName] = {"causal": "lm", "encoder": "mlm"}
-"""What models of each kind learn."""
+"""What models of each kind learn from text."""
 
 
-class Reader(Protocol):
-    """Chunks without end, from a place that can be noted and found again."""
+class TextTask(Task):
+    """A corpus to learn from, maybe a text to measure on, and the tokenizer that made both."""
 
-    def __next__(self) -> Chunk:
-        """The next chunk of this rank's lanes."""
-        ...
+    def __init__(
+        self,
+        objective: Objective,
+        data: TokenStore,
+        valid: TokenStore | None,
+        config: TrainConfig,
+        tokenizer: Tokenizer,
+    ) -> None:
+        self.objective, self.is_measured = objective, valid is not None
+        self._data, self._valid, self._config, self._tokenizer = data, valid, config, tokenizer
 
-    def cursor(self) -> dict[str, int | str]:
-        """Where the next chunk begins, for every rank alike, as JSON values."""
-        ...
-
-    def seek(self, cursor: Mapping[str, object]) -> "Reader":
-        """Go on where a cursor was taken."""
-        ...
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Measurement:
-    """What held-out text says about a model."""
-
-    bits_per_byte: float
-    """By which the best weights are known: bits for each byte that had to be predicted."""
-    figures: Mapping[str, float] = field(default_factory=dict[str, float])
-    """What else was found, by the name it has in the metrics file."""
-
-
-class Task(ABC):
-    """Something to teach a model."""
-
-    objective: Objective
-
-    @abstractmethod
-    def reader(self, data: TokenStore, world: World) -> Reader:
-        """The chunks of a rank.
+    def require_fitting(self) -> None:
+        """Refuse what would fail later.
 
         Raises:
-            ConfigError: the lanes cannot be shared among the ranks.
-            DataError: the corpus is too short for its lanes.
+            ConfigError: the model's vocabulary is smaller than the tokenizer's, or it reads or answers vectors.
+            DataError: another tokenizer made a store, or the validation text holds nothing to predict.
         """
+        config, tokenizer = self.objective.model.config, self._tokenizer
+        if isinstance(config, VectorConfig) and (config.input_size or config.output_size):
+            raise ConfigError(
+                f"task={self._config.task} is about tokens; the model has input_size={config.input_size} and "
+                f"output_size={config.output_size}. Create it with 0 for both."
+            )
+        if config.vocab_size < tokenizer.vocab_size:
+            raise ConfigError(
+                f"the model has vocab_size={config.vocab_size}, the tokenizer has {tokenizer.vocab_size} tokens. "
+                f"Create the model with vocab_size={tokenizer.vocab_size}."
+            )
+        self._data.require_tokenizer(tokenizer)
+        if self._valid is not None:
+            self._valid.require_tokenizer(tokenizer)
+            self.require_measurable(self._valid)
 
-    @abstractmethod
-    def new_memory(self, lanes: int) -> Memory | None:
-        """What is carried into the first window; ``None`` where nothing ever is."""
+    def bits(self, update: Update) -> float:
+        """Bits for each byte of the corpus."""
+        return update.loss / math.log(2) * self._data.n_tokens / self._data.n_bytes
+
+    def measure(self) -> Measurement:
+        """How well the model predicts the held-out text now."""
+        assert self._valid is not None
+        return self.measure_text(self._valid)
 
     @abstractmethod
     def require_measurable(self, valid: TokenStore) -> None:
@@ -84,22 +89,33 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def measure(self, valid: TokenStore) -> Measurement:
+    def measure_text(self, valid: TokenStore) -> Measurement:
         """How well the model predicts a held-out text now."""
+
+    def lanes(self, world: World) -> LaneReader:
+        """Contiguous lanes of the corpus."""
+        c = self._config
+        return LaneReader(self._data, lanes=c.lanes, chunk=c.chunk, rank=world.rank, world=world.size)
 
 
 @final
-class NextTokens(Task):
+class NextTokens(TextTask):
     """``lm``: every token from those before it."""
 
-    def __init__(self, model: AnyLanguageModel, config: TrainConfig, tokenizer: Tokenizer) -> None:
-        self._model, self._config, self._tokenizer = model, config, tokenizer
-        self._loss = StreamLoss(model, precision=config.precision)
-        self.objective = self._loss
+    def __init__(
+        self,
+        model: AnyLanguageModel,
+        data: TokenStore,
+        valid: TokenStore | None,
+        config: TrainConfig,
+        tokenizer: Tokenizer,
+    ) -> None:
+        self._model, self._loss = model, StreamLoss(model, precision=config.precision)
+        super().__init__(self._loss, data, valid, config, tokenizer)
 
-    def reader(self, data: TokenStore, world: World) -> LaneReader:
+    def reader(self, world: World) -> LaneReader:
         """Contiguous lanes."""
-        return _lanes(data, self._config, world)
+        return self.lanes(world)
 
     def new_memory(self, lanes: int) -> Memory:
         """The model's."""
@@ -109,28 +125,29 @@ class NextTokens(Task):
         """Make sure that some document has a second token."""
         require_targets(valid, limit=self._config.eval_tokens)
 
-    def measure(self, valid: TokenStore) -> Measurement:
+    def measure_text(self, valid: TokenStore) -> Measurement:
         """Bits per byte with memory carried through each document."""
         c = self._config
         bits = valid_bits_per_byte(
             self._loss, valid, self._tokenizer, lanes=c.lanes, chunk=c.chunk, limit=c.eval_tokens
         )
-        return Measurement(bits_per_byte=bits)
+        return Measurement(bits=bits)
 
 
 @final
-class HiddenTokens(Task):
+class HiddenTokens(TextTask):
     """``mlm``: some tokens of a window from those on both sides."""
 
-    def __init__(self, model: Encoder, config: TrainConfig, tokenizer: Tokenizer) -> None:
-        self._model, self._config, self._tokenizer = model, config, tokenizer
-        self._loss = HiddenLoss(model, precision=config.precision)
-        self.objective = self._loss
+    def __init__(
+        self, model: Encoder, data: TokenStore, valid: TokenStore | None, config: TrainConfig, tokenizer: Tokenizer
+    ) -> None:
+        self._model, self._loss = model, HiddenLoss(model, precision=config.precision)
+        super().__init__(self._loss, data, valid, config, tokenizer)
         self._masking = make_masking(model, config, tokenizer)
 
-    def reader(self, data: TokenStore, world: World) -> MaskedReader:
+    def reader(self, world: World) -> MaskedReader:
         """Contiguous lanes with some tokens hidden."""
-        return MaskedReader(_lanes(data, self._config, world), self._masking, seed=self._config.seed)
+        return MaskedReader(self.lanes(world), self._masking, seed=self._config.seed)
 
     def new_memory(self, lanes: int) -> None:
         """Nothing."""
@@ -140,7 +157,7 @@ class HiddenTokens(Task):
         """Make sure that some token is hidden."""
         require_hidden(valid, self._masking, chunk=self._config.chunk, limit=self._config.eval_tokens)
 
-    def measure(self, valid: TokenStore) -> Measurement:
+    def measure_text(self, valid: TokenStore) -> Measurement:
         """Bits per hidden byte; loss and accuracy."""
         c = self._config
         found = evaluate_hidden(
@@ -154,7 +171,7 @@ class HiddenTokens(Task):
             guess=lambda _, chunk: self._loss.guesses(chunk),
         )
         return Measurement(
-            bits_per_byte=found.bits_per_byte, figures={"valid_loss": found.loss, "valid_accuracy": found.accuracy}
+            bits=found.bits_per_byte, figures={"valid_loss": found.loss, "valid_accuracy": found.accuracy}
         )
 
 
@@ -163,34 +180,49 @@ def make_masking(model: Encoder, config: TrainConfig, tokenizer: Tokenizer) -> M
     return Masking(tokenizer, mask_token=model.mask_token, rate=config.mask_rate, unit=config.mask_unit)
 
 
-def make_task(model: Model, config: TrainConfig, tokenizer: Tokenizer) -> Task:
-    """The task that the settings name.
+def make_task(
+    model: Model, data: TokenStore | Rules, valid: TokenStore | None, config: TrainConfig, tokenizer: Tokenizer | None
+) -> Task:
+    """The task that the settings name, with what it is taught from.
 
     Raises:
-        ConfigError: it is for models of another kind.
+        ConfigError: it is for other models, or is taught from something else.
     """
-    if isinstance(model, Encoder):
-        require_learnable(config.task, model.architecture, "encoder")
-        return HiddenTokens(model, config, tokenizer)
-    require_learnable(config.task, model.architecture, "causal")
-    assert isinstance(model, LanguageModel)
-    return NextTokens(model, config, tokenizer)
-
-
-def require_learnable(task: TaskName, architecture: str, kind: Kind) -> None:
-    """Make sure that a task is for models of a kind.
-
-    Raises:
-        ConfigError: it is for others.
-    """
-    own = TASK_OF_KIND[kind]
-    if task != own:
-        others: Kind = next(other for other, its_task in TASK_OF_KIND.items() if its_task == task)
+    require_learnable(config.task, model.architecture)
+    if isinstance(data, Rules):
+        if data.name != config.task or valid is not None or tokenizer is not None:
+            raise ConfigError(
+                f"the rules of {data.name} were given with task={config.task}, validation text or a tokenizer. "
+                f"Give task={data.name}, and neither of the others: its sequences are generated."
+            )
+        assert isinstance(model, LanguageModel)
+        return Episodes(model, data, config)
+    if config.task in RULES or tokenizer is None:
         raise ConfigError(
-            f"{architecture} cannot learn task={task}, which is for {', '.join(list_models(others))}. "
-            f"Give task={own}, or choose one of these."
+            f"task={config.task} was given a corpus{'' if tokenizer else ' without its tokenizer'}. "
+            "Give a generated task its rules, and a corpus the tokenizer that made it."
         )
+    if isinstance(model, Encoder):
+        return HiddenTokens(model, data, valid, config, tokenizer)
+    assert isinstance(model, LanguageModel)
+    return NextTokens(model, data, valid, config, tokenizer)
 
 
-def _lanes(data: TokenStore, config: TrainConfig, world: World) -> LaneReader:
-    return LaneReader(data, lanes=config.lanes, chunk=config.chunk, rank=world.rank, world=world.size)
+def learners(task: TaskName) -> list[str]:
+    """Which architectures can learn a task."""
+    if task in RULES:
+        return [name for name in list_models() if issubclass(describe_model(name)[1], VectorConfig)]
+    return list_models(next(kind for kind, its_task in TASK_OF_KIND.items() if its_task == task))
+
+
+def require_learnable(task: TaskName, architecture: str) -> None:
+    """Make sure that an architecture can learn a task.
+
+    Raises:
+        ConfigError: the task is for others.
+    """
+    if architecture not in learners(task):
+        raise ConfigError(
+            f"{architecture} cannot learn task={task}, which is for {', '.join(learners(task))}. "
+            f"Give task={TASK_OF_KIND[describe_model(architecture)[0]]}, or choose one of these."
+        )

@@ -69,7 +69,7 @@ def test_a_sharded_model_learns_what_a_plain_one_does(bench: Bench, architecture
     plain = bench.train("plain", config, model=tiny(architecture, dropout=0.0), measured=True)
     sharded = bench.train("sharded", config.replace(fsdp=True), model=tiny(architecture, dropout=0.0), measured=True)
     assert sharded.loss == pytest.approx(plain.loss, rel=1e-6)
-    assert sharded.best_bits_per_byte == pytest.approx(plain.best_bits_per_byte, rel=1e-6)
+    assert sharded.best_bits == pytest.approx(plain.best_bits, rel=1e-6)
     # Either goes on from the other's checkpoint.
     longer = config.replace(steps=6)
     one = bench.train("plain", longer.replace(fsdp=True), model=tiny(architecture, dropout=0.0), resume=True)

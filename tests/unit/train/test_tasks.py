@@ -44,7 +44,7 @@ def test_every_kind_that_can_be_trained_has_a_task() -> None:
 
 def test_the_loss_of_a_window_is_that_of_its_chunks_one_by_one(bench: Bench) -> None:
     encoder, config = tiny("bert", dropout=0.0).double(), settings(task="mlm", mask_rate=0.4)
-    reader = make_task(encoder, config, BYTES).reader(bench.data, World())
+    reader = make_task(encoder, bench.data, None, config, BYTES).reader(World())
     window = [next(reader) for _ in range(3)]
     loss = HiddenLoss(encoder, precision="float32")
     summed, memory, aux = loss(window, None)
@@ -62,7 +62,7 @@ def test_the_loss_of_a_window_is_that_of_its_chunks_one_by_one(bench: Bench) -> 
 def test_low_precision_leaves_the_loss_in_float32(bench: Bench, precision: str) -> None:
     encoder, config = tiny("bert"), settings(task="mlm", mask_rate=0.4)
     loss = HiddenLoss(encoder, precision=precision)
-    chunk = next(make_task(encoder, config, BYTES).reader(bench.data, World()))
+    chunk = next(make_task(encoder, bench.data, None, config, BYTES).reader(World()))
     summed, _, _ = loss([chunk], None)
     summed.backward()
     assert summed.dtype == loss.guesses(chunk)[0].dtype == torch.float32
@@ -82,7 +82,7 @@ def test_an_encoder_learns_and_says_how_well_it_guesses(bench: Bench) -> None:
     again = evaluate_hidden(encoder, bench.valid, BYTES, masking, lanes=3, chunk=32, limit_tokens=64)
     assert again.loss == pytest.approx(last["valid_loss"], rel=1e-5)
     assert again.accuracy == pytest.approx(last["valid_accuracy"])
-    assert result.best_bits_per_byte is not None
+    assert result.best_bits is not None
 
 
 def test_every_step_hides_other_tokens_and_a_seed_the_same(bench: Bench) -> None:

@@ -79,11 +79,9 @@ def test_progress_says_where_the_run_stands(bench: Bench) -> None:
     config = settings(steps=4, eval_every=2, save_every=4)
     result = bench.train("run", config, measured=True, report=seen.append)
     assert [(p.step, p.steps) for p in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert [p.valid_bits_per_byte is not None for p in seen] == [False, True, False, True]
+    assert [p.valid_bits is not None for p in seen] == [False, True, False, True]
     assert seen[-1].saved == result.checkpoint == bench.folder / "run" / "checkpoints" / "step-00000004"
-    assert seen[0].loss / seen[0].bits_per_byte == pytest.approx(
-        0.6931 * bench.data.n_bytes / bench.data.n_tokens, rel=1e-3
-    )
+    assert seen[0].loss / seen[0].bits == pytest.approx(0.6931 * bench.data.n_bytes / bench.data.n_tokens, rel=1e-3)
     assert all(p.tokens_per_second > 0 and p.seconds > 0 for p in seen)
     assert {p.memory_bytes for p in seen} == {tiny().init_memory(2).nbytes}
     assert seen[-1].seconds_left == 0

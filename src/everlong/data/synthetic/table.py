@@ -1,0 +1,12 @@
+"""The generated tasks by their names."""
+
+from everlong.data.synthetic.copying import Copy, RepeatCopy
+from everlong.data.synthetic.ngram import DynamicNGram
+from everlong.data.synthetic.recall import AssociativeRecall
+from everlong.data.synthetic.rules import Rules
+from everlong.data.synthetic.sorting import PrioritySort
+
+RULES: dict[str, type[Rules]] = {
+    rules.name: rules for rules in (Copy, RepeatCopy, AssociativeRecall, PrioritySort, DynamicNGram)
+}
+"""Names are those of `--task`."""

@@ -1,0 +1,96 @@
+"""Generated tasks: bits that are asked for in sequences drawn by rule."""
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from everlong.data import Chunk
+from everlong.data.synthetic import EpisodeReader, Rules
+from everlong.evaluate.episodes import answers, bit_losses, evaluate_episodes, require_vectors
+from everlong.memory import Memory
+from everlong.models.base import AnyLanguageModel
+from everlong.shapes import Answers
+from everlong.train.config import TrainConfig
+from everlong.train.distribution import World
+from everlong.train.learner import Update
+from everlong.train.objective import Objective
+from everlong.train.task import Measurement, Task, Unit
+
+
+@final
+class EpisodeLoss(Objective):
+    """Cross-entropy of the bits that are asked for; every sequence begins with an empty memory."""
+
+    entrances = ("answers",)
+
+    model: AnyLanguageModel
+
+    def forward(
+        self, window: Sequence[Chunk], memory: Memory | None
+    ) -> tuple[Float[Tensor, ""], Memory | None, dict[str, Tensor]]:
+        """Loss in nats summed over bits."""
+        nats = [bit_losses(self.answers(chunk), chunk.targets).sum() for chunk in window]
+        return torch.stack(nats).sum(), memory, {}
+
+    def answers(self, chunk: Chunk) -> Answers:
+        """Logits of all bits of a chunk, in the precision of training."""
+        with self.autocast(chunk):
+            return answers(self.model, chunk)
+
+
+@final
+class Episodes(Task):
+    """Sequences of a generated task; other ones, always the same, are measured."""
+
+    per: ClassVar[Unit] = "sequence"
+
+    def __init__(self, model: AnyLanguageModel, rules: Rules, config: TrainConfig) -> None:
+        self._model, self._rules, self._config = model, rules, config
+        self._loss = EpisodeLoss(model, precision=config.precision)
+        self.objective = self._loss
+        self.is_measured = True
+
+    def reader(self, world: World) -> EpisodeReader:
+        """A new sequence for each lane and chunk."""
+        c = self._config
+        return EpisodeReader(self._rules, seed=c.seed, lanes=c.lanes, rank=world.rank, world=world.size)
+
+    def new_memory(self, lanes: int) -> None:
+        """Nothing."""
+        del lanes
+
+    def require_fitting(self) -> None:
+        """Refuse a model of other vectors.
+
+        Raises:
+            ConfigError: the model does not read and answer the vectors of the task.
+        """
+        require_vectors(self._model, self._rules)
+
+    def bits(self, update: Update) -> float:
+        """Bits for each sequence of the update."""
+        c = self._config
+        return update.loss / math.log(2) * update.targets / (c.lanes * c.window * c.accumulate)
+
+    def measure(self) -> Measurement:
+        """Bits per sequence and wrong bits, at the sizes of training and at the hardest that are measured."""
+        usual, hardest = evaluate_episodes(
+            self._model,
+            self._rules,
+            trials=(None, self._rules.trials()[-1]),
+            sequences=self._config.eval_sequences,
+            lanes=self._config.lanes,
+            answer=lambda _, chunk: self._loss.answers(chunk),
+        )
+        return Measurement(
+            bits=usual.bits_per_sequence,
+            figures={
+                "valid_wrong_bits": usual.wrong_bits,
+                "hard_bits_per_sequence": hardest.bits_per_sequence,
+                "hard_wrong_bits": hardest.wrong_bits,
+            },
+        )

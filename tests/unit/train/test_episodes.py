@@ -1,0 +1,118 @@
+"""Training on generated tasks: resumed bit for bit, refused where nothing fits, and learned."""
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import torch
+
+from everlong.checkpoint import newest_good_checkpoint
+from everlong.data import ByteTokenizer
+from everlong.data.synthetic import RULES as RULES_BY_NAME
+from everlong.data.synthetic import Copy, Rules
+from everlong.errors import ConfigError, RunError
+from everlong.models import create_model
+from everlong.run import load
+from everlong.train import Progress, TrainConfig, train
+from everlong.train.config import GeneratedTask
+from everlong.train.folder import rules_of
+from tests.unit.train.conftest import Bench, figures, settings, steps_kept, tiny
+from tests.unit.train.test_train import PowerCutError, cut_power
+
+RULES = Copy(max_length=3, bits=3)
+SIZES: dict[str, Any] = {"d_model": 8, "n_layers": 1, "memory_slots": 5, "slot_size": 3, "dropout": 0.1}
+
+
+def machine(name: str = "ntm", *, seed: int = 0, rules: Rules = RULES, **fields: Any) -> Any:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        sizes = SIZES if name != "lstm" else {"d_model": 8, "n_layers": 1}
+        vectors = {"input_size": rules.input_size, "output_size": rules.output_size}
+        return create_model(name, **{**sizes, **vectors, **fields})
+
+
+def copying(**changes: Any) -> TrainConfig:
+    fields = {"task": "copy", "steps": 7, "lanes": 4, "warmup": 2, "eval_every": 2, "save_every": 3}
+    return TrainConfig(**{**fields, "eval_sequences": 3, **changes})
+
+
+@pytest.mark.parametrize("name", ["ntm", "dnc", "mann", "lstm"])
+def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path: Path, name: str) -> None:
+    config = copying(window=2, accumulate=2)
+    whole, other = machine(name), machine(name, seed=1)
+    train(whole, RULES, None, config, tmp_path / "whole")
+    with pytest.raises(PowerCutError):
+        train(machine(name), RULES, None, config, tmp_path / "broken", report=cut_power(5))
+    assert steps_kept(tmp_path / "broken")[-1] in (3, 4)
+    torch.manual_seed(99)
+    train(other, RULES, None, config, tmp_path / "broken", resume=True)
+    assert other.weights_digest() == whole.weights_digest()
+    assert figures(tmp_path / "broken") == figures(tmp_path / "whole")
+    checkpoint = newest_good_checkpoint(tmp_path / "broken")
+    assert checkpoint is not None
+    assert checkpoint.state["cursor"] == {"batch": 7 * 4}
+
+
+def test_figures_are_bits_per_sequence(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    model = machine(dropout=0.0)
+    with torch.no_grad():
+        model.head.map.weight.zero_()
+        model.head.map.bias.zero_()
+    result = train(model, RULES, None, copying(lr=1e-9, steps=4), tmp_path / "run", report=seen.append)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    # Whoever knows nothing pays a bit for each of 3 in 1 to 3 vectors.
+    assert all(3 <= line["bits_per_sequence"] <= 9 for line in lines)
+    assert lines[1]["hard_bits_per_sequence"] == pytest.approx(3 * 18, rel=1e-3)
+    assert {"valid_bits_per_sequence", "valid_wrong_bits", "hard_wrong_bits"} <= set(lines[1])
+    assert lines[0].keys().isdisjoint({"bits_per_byte", "valid_wrong_bits"})
+    assert (seen[0].per, result.per, seen[0].memory_bytes) == ("sequence", "sequence", 0)
+    assert seen[1].valid_bits == lines[1]["valid_bits_per_sequence"]
+    assert result.best_bits == min(p.valid_bits for p in seen if p.valid_bits is not None)
+
+
+def test_a_run_knows_its_rules_and_has_no_text(tmp_path: Path) -> None:
+    model = machine()
+    train(model, RULES, None, copying(steps=1), tmp_path / "run")
+    assert rules_of(tmp_path / "run") == RULES
+    run = load(tmp_path / "run")
+    assert run.model.weights_digest() == model.weights_digest()
+    with pytest.raises(ConfigError, match="learned from vectors, not from text, and can neither read text nor write"):
+        run.session()
+    with pytest.raises(RunError, match=r"has data setting max_length=3, now it is 4\. Resume with max_length=3"):
+        train(machine(), RULES.replace(max_length=4), None, copying(), tmp_path / "run", resume=True)
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_written(bench: Bench) -> None:
+    out = bench.folder / "run"
+    with pytest.raises(ConfigError, match="gru cannot learn task=copy, which is for dnc, lstm, mann, ntm"):
+        train(tiny("gru"), RULES, None, copying(), out)
+    with pytest.raises(ConfigError, match="the rules of copy were given with task=repeat-copy, validation"):
+        train(machine(), RULES, None, copying(task="repeat-copy"), out)
+    with pytest.raises(ConfigError, match=r"task=copy, validation text or a tokenizer\. Give task=copy, and neither"):
+        train(machine(), RULES, None, copying(), out, tokenizer=ByteTokenizer())
+    with pytest.raises(ConfigError, match=r"task=copy was given a corpus\. Give a generated task its rules"):
+        train(machine(), bench.data, None, copying(), out, tokenizer=ByteTokenizer())
+    with pytest.raises(ConfigError, match="task=lm was given a corpus without its tokenizer"):
+        train(tiny("ntm"), bench.data, None, settings(), out)
+    with pytest.raises(ConfigError, match="task=copy shows vectors of 9 numbers"):
+        train(machine(), Copy(), None, copying(), out)
+    with pytest.raises(ConfigError, match="task=lm is about tokens; the model has input_size=4 and output_size=3"):
+        train(machine(), bench.data, None, settings(), out, tokenizer=ByteTokenizer())
+    assert not out.exists()
+
+
+def test_every_generated_task_can_be_named_in_the_settings() -> None:
+    assert set(get_args(GeneratedTask)) == set(RULES_BY_NAME)
+
+
+def test_ntm_learns_to_copy(tmp_path: Path) -> None:
+    rules = Copy(max_length=3, bits=3)
+    model = machine("ntm", rules=rules, d_model=32, slot_size=8, memory_slots=8, dropout=0.0, controller="feed-forward")
+    config = copying(steps=400, lanes=16, lr=5e-3, clip=1.0, weight_decay=0.0, eval_every=0, eval_sequences=200)
+    result = train(model, rules, None, config.replace(save_every=0), tmp_path / "run")
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert result.best_bits is not None
+    assert result.best_bits < 0.5
+    assert last["valid_wrong_bits"] < 0.01
