@@ -44,11 +44,15 @@ def read(model: LanguageModel[Any], given: tuple[Tensor, Tensor]) -> tuple[Tenso
 
 
 def test_the_answer_comes_from_the_compressed_memory() -> None:
+    torch.manual_seed(0)
     rng = torch.Generator().manual_seed(0)
     model = create_model("compressive-transformer", **FIELDS, cmem_len=4, compression_rate=4)
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    for _ in range(500):
-        loss, own = read(model, documents(24, rng))
+    optimizer = torch.optim.Adam(model.parameters())
+    # With a rate of 5e-3 and 24 documents one seed in four learns it; with these, all four that were tried.
+    for step in range(600):
+        for group in optimizer.param_groups:
+            group["lr"] = 2e-3 * min(1, (step + 1) / 50)
+        loss, own = read(model, documents(64, rng))
         optimizer.zero_grad()
         (loss + own).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
