@@ -90,6 +90,8 @@ def test_eval_says_what_guessing_costs_at_best(cli: CLI, tmp_path: Path) -> None
         ("ntm", ["--set", "input_size=9"], ["input_size is that of the task"]),
         ("ntm", ["--set", "items=9"], ["no setting 'items'"]),
         ("ntm", ["--data", "book.txt"], ["task=copy is generated and reads no text", "Leave out --data"]),
+        ("ntm", ["--tokenizer", "bpe:300"], ["task=copy is generated and reads no text", "--tokenizer"]),
+        ("ntm", ["--chunk", "8"], ["task=copy is generated and reads no text", "--chunk"]),
         ("ntm", ["--set", "memory_dropout=0.5"], ["task='copy' carries no memory"]),
     ],
 )

@@ -75,10 +75,11 @@ def train(
 
     require_usable(out, resume=resume)
     recipe = resumed_recipe(out, model, layers) if resume else new_recipe(model, layers)
-    if recipe.rules is not None and (data or valid or document_separator):
+    of_text = (data, valid, document_separator, tokenizer != "byte", chunk)
+    if recipe.rules is not None and any(of_text):
         raise ConfigError(
             f"task={recipe.training.task} is generated and reads no text. "
-            "Leave out --data, --valid and --document-separator, or give --task lm."
+            "Leave out --data, --valid, --document-separator, --tokenizer and --chunk, or give --task lm."
         )
     if recipe.rules is None and not resume and not data:
         raise ConfigError("no text is given. Write --data and the names of files or folders.")
