@@ -10,6 +10,8 @@ All heads address the matrix as the step before left it; all erase before any ad
 
 As Collier & Beel (2018, arXiv:1807.08518) found it to train: keys and additions within tanh, the interface clipped at
 20, a matrix that begins at 1e-6, and learned first reads and first weights of the heads, which tell equal rows apart.
+Heads begin in the first row and would rather step than search: spread over rows that are all alike, they hardly learned
+to copy at all (docs/log.md).
 """
 
 from typing import Any, NamedTuple
@@ -29,6 +31,10 @@ from everlong.nn.machine import Leaves, MachineState, Read
 from everlong.nn.shifting import SHIFTS, interpolate, interpolate_back, sharpen, sharpen_back, shift, shift_back
 
 FIRST_MATRIX = 1e-6
+FIRST_ROW = 10.0
+"""First logit of the first row in the weights that a head begins with; 0 is that of the others."""
+FIRST_GATE = -2.0
+"""First bias of the gates, before the sigmoid: of a head's weights 0.12 are found by content, the rest by stepping."""
 
 
 class NTMConfig(MachineConfig):
@@ -156,7 +162,10 @@ class NTM(MachineModel[NTMMemory]):
         access = NTMAccess(n_reads=config.n_reads, n_writes=config.n_writes, slot_size=config.slot_size)
         super().__init__(config, access)
         self.first_read = nn.Parameter(torch.randn(config.n_reads * config.slot_size) * 0.1)
-        self.first_weights = nn.Parameter(torch.randn(access.heads, config.memory_slots))
+        first_weights = torch.zeros(access.heads, config.memory_slots)
+        first_weights[:, 0] = FIRST_ROW
+        self.first_weights = nn.Parameter(first_weights)
+        self.interface.bias.data[access.interface.place("gates")] = FIRST_GATE
 
     @property
     def config(self) -> NTMConfig:

@@ -57,6 +57,12 @@ class Interface:
         runs = x.clamp(-CLIP, CLIP).split(self._widths, dim=-1)
         return torch.cat([MAPS[kind](run) for kind, run in zip(self._ranges, runs, strict=True)], dim=-1)
 
+    def place(self, name: str) -> slice:
+        """Where a part lies."""
+        at = self.names.index(name)
+        begin = sum(self.sizes[:at])
+        return slice(begin, begin + self.sizes[at])
+
     def cut(self, y: Told) -> tuple[Tensor, ...]:
         """The parts, in order."""
         return y.split(self.sizes, dim=-1)

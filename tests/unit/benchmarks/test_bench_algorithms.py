@@ -39,6 +39,6 @@ def test_a_run_says_what_it_measured(tmp_path: Path, monkeypatch: pytest.MonkeyP
     row = run(tiny)
     assert tiny.asked.items() <= row.items()
     assert [trial["sizes"] for trial in row["trials"]][-1] == {"length": 120}
-    assert tiny.training().steps == 2
+    assert tiny.training().steps == 8
     assert run(tiny)["trials"] == row["trials"]
-    assert "lstm        1" in table([row])
+    assert "lstm                  1" in table([row])

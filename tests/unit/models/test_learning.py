@@ -28,7 +28,7 @@ LEARNERS: dict[str, dict[str, Any]] = {
     "longformer": {**SMALL, "window": TIME, "n_global": 0},
     "longformer whose windows never reach what it pins": {**SMALL, "window": (3, 5), "n_global": ASKED},
     "mann": {**MACHINE, "memory_slots": 2 * TIME, "n_reads": 2},
-    "ntm": {**MACHINE, "memory_slots": 8, "n_reads": 1},
+    "ntm": {**MACHINE, "memory_slots": TIME, "n_reads": 1},
     "reformer": {**SMALL, "n_hashes": 4, "n_buckets": 4, "bucket_size": CHUNK, "window": CHUNK, "context": TIME},
     "sparse-transformer": {**SMALL, "stride": CHUNK, "context": TIME, "summary": 2, "sub_blocks": 2},
     "sparse-transformer that looks up its column": {**SMALL, "stride": CHUNK, "context": TIME, "pattern": "strided"},

@@ -65,6 +65,16 @@ def test_weights_of_an_ntm_stay_weights() -> None:
         assert float(memory.weights.min()) >= 0
 
 
+def test_heads_of_a_new_ntm_begin_in_the_first_row_and_step_from_there() -> None:
+    model = create_model("ntm", vocab_size=5, d_model=16, memory_slots=12, slot_size=4, n_reads=2, n_writes=2).eval()
+    with torch.inference_mode():
+        _, memory = model(torch.randint(5, (3, 1)))
+    assert bool((model.first_weights.softmax(dim=-1)[:, 0] > 0.999).all())
+    # One step away from the first row at most, but for what little is found by content and evenly spread.
+    near = memory.weights[..., [11, 0, 1]].sum(dim=-1)
+    assert bool((near > 0.8).all())
+
+
 def test_an_ntm_replaces_a_row_exactly() -> None:
     """Erase 1 and add `a` at one slot: the row is `a`, the others are as they were."""
     access = NTMAccess(n_reads=1, n_writes=1, slot_size=3)

@@ -31,6 +31,12 @@ def test_every_part_has_its_range() -> None:
     assert none.shape == (4, 0)
 
 
+def test_every_part_has_its_place() -> None:
+    y = torch.arange(float(PARTS.size))[None]
+    for name, part in zip(PARTS.names, PARTS.cut(y), strict=True):
+        assert torch.equal(y[:, PARTS.place(name)], part)
+
+
 def test_slopes_are_those_of_autograd() -> None:
     x = (torch.randn(3, 4, PARTS.size, dtype=torch.float64) * 15).requires_grad_()
     y = torch.stack([PARTS.of(step) for step in x])
