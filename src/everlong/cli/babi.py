@@ -51,7 +51,9 @@ def eval_stories(request: Request) -> None:
 def _stories(request: Request, choice: Fields, folder: Path) -> ExampleStore:
     if request.data:
         learned = tuple(int(task) for task in data_of(request.run.folder)["about"]["tasks"])
-        return build_measured(request.data, BabiOptions(**{"tasks": learned, **choice}), _words(request.run), folder)
+        return build_measured(
+            request.data, BabiOptions.parse({"tasks": learned, **choice}), _words(request.run), folder
+        )
     if choice:
         raise ConfigError(f"{', '.join(choice)} says which stories of --data to measure. Write --data, too.")
     kept = request.run.folder / HELD_OUT_EXAMPLES
