@@ -70,7 +70,7 @@ def find_files(paths: Iterable[Path]) -> list[BabiFile]:
         elif NAME.fullmatch(path.name):
             inside = [_file(path, "", "", path.name)]
         else:
-            names = map(PurePosixPath, _members(path))
+            names = [name for name in map(PurePosixPath, _members(path)) if name.suffix == ".txt"]
             inside = [_file(path, str(name), name.parent.name, name.name) for name in names]
         files = [file for file in inside if file is not None]
         if not files:
