@@ -10,6 +10,8 @@ from torch import Tensor
 
 from everlong.data import Chunk, Example, ExampleStore
 from everlong.data.babi import collate_stories
+from everlong.data.words import WordTokenizer
+from everlong.errors import ConfigError
 from everlong.evaluate.babi import evaluate_stories, story_logits
 from everlong.memory import Memory
 from everlong.models import LanguageModel
@@ -61,6 +63,20 @@ class Babi(ExampleTask[Chunk]):
         self._model: AnyLanguageModel = given.model
         self._loss = StoryLoss(given.model, precision=given.config.precision)
         super().__init__(self._loss, given)
+
+    def require_fitting(self) -> None:
+        """Refuse other tokens than words.
+
+        Raises:
+            ConfigError: the tokenizer is of another kind, or the model does not fit it.
+            DataError: the stories to measure have other sequences.
+        """
+        if not isinstance(self.tokenizer, WordTokenizer):
+            raise ConfigError(
+                f"task=babi reads words, and was given a tokenizer of kind {self.tokenizer.name}. "
+                "Give the one that build_babi returned."
+            )
+        super().require_fitting()
 
     def collate(self, examples: list[Example]) -> Chunk:
         """Stories side by side."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from everlong.data import ExampleStore
+from everlong.data import ByteTokenizer, ExampleStore
 from everlong.data.babi import build_babi, collate_stories
 from everlong.data.babi_files import BabiOptions
 from everlong.data.words import WordTokenizer
@@ -108,6 +108,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(stories: Storie
     data, _, tokenizer = stories
     with pytest.raises(ConfigError, match=r"bert cannot learn task=babi, which is for .*dnc, .*lstm"):
         train(tiny("bert"), data, None, reading(), tmp_path / "run", tokenizer=tokenizer)
+    with pytest.raises(ConfigError, match=r"task=babi reads words, and was given a tokenizer of kind byte\. Give the"):
+        train(reader(stories), data, None, reading(), tmp_path / "run", tokenizer=ByteTokenizer())
     vectors = create_model("lstm", input_size=3, output_size=2, **SIZES["lstm"])
     with pytest.raises(ConfigError, match="task=babi is about tokens; the model has input_size=3"):
         train(vectors, data, None, reading(), tmp_path / "run", tokenizer=tokenizer)
