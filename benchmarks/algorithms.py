@@ -4,23 +4,15 @@
 
 Matrices and controllers are those of the NTM's paper (128 rows of 20, an LSTM of 100), for both machines: at length 120
 each vector needs a row of its own. The LSTM beside them is the paper's, three layers of 256, with many times as many
-parameters. Every run trains on one thread. Runs that the result file has already, with the same settings, are kept, and
-one that was interrupted goes on from its last checkpoint: a long comparison can be made in pieces.
+parameters. Runs are made in pieces (benchmarks.pieces), and one that was interrupted goes on from its last checkpoint.
 """
 
-import argparse
 import json
-import os
 import statistics
-import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
@@ -32,9 +24,8 @@ from everlong.models.base import AnyLanguageModel
 from everlong.run import load
 from everlong.train import TrainConfig, train
 
-from .machine import describe
+from .pieces import RESULTS, comparison, fields, run_all
 
-RESULTS = Path(__file__).parent / "results"
 LEARNED = 0.05
 """Bits per sequence below which a task is learned (copy, associative recall)."""
 
@@ -75,6 +66,11 @@ class Job:
             "config": {**SIZES[self.model], **self.overrides},
             "settings": {**SETTINGS, **self.settings},
         }
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """Nothing: rows of other tasks may be there."""
+        return {}
 
     def training(self) -> TrainConfig:
         """The settings of the run, whose updates together read the sequences that were asked for."""
@@ -118,16 +114,6 @@ def learned_after(lines: list[dict[str, float]], *, lanes: int) -> int | None:
     return int(below[0]) * lanes if below else None
 
 
-def unfinished(jobs: list[Job], rows: list[dict[str, Any]], result: Path) -> list[Job]:
-    """The runs that a result file lacks; one that holds other runs is not written to."""
-    for row in rows:
-        other = [job.asked for job in jobs if (job.model, job.seed) == (row["model"], row["seed"])]
-        if any(not asked.items() <= row.items() for asked in other):
-            sys.exit(f"{result} holds a {row['model']} of seed {row['seed']} made otherwise: give another --name.")
-    finished = {(row["model"], row["seed"]) for row in rows}
-    return [job for job in jobs if (job.model, job.seed) not in finished]
-
-
 def table(rows: list[dict[str, Any]]) -> str:
     """Mean and spread (largest minus smallest) over seeds: bits as trained, and wrong bits of the hardest trial."""
     lines = [f"{'model':16s}  seeds  parameters  bits per sequence    wrong bits, hardest   sequences to learn"]
@@ -144,20 +130,11 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Run every model with every seed that has no result yet, as many at a time as there are jobs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = comparison(__doc__, models=list(SIZES), known=SIZES)
     parser.add_argument("--task", default="copy", choices=sorted(RULES))
-    parser.add_argument("--models", nargs="+", default=list(SIZES), choices=sorted(SIZES))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--sequences", type=int, default=20_000)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="model fields, as JSON values")
-    parser.add_argument("--train", nargs="*", default=[], metavar="KEY=VALUE", help="training fields, as JSON values")
     parser.add_argument("--folder", type=Path, default=Path("runs/algorithms"))
-    parser.add_argument("--name", default="")
     args = parser.parse_args()
-    overrides, settings = (
-        {k: json.loads(v) for k, _, v in (pair.partition("=") for pair in given)} for given in (args.set, args.train)
-    )
     jobs = [
         Job(
             task=args.task,
@@ -165,22 +142,14 @@ def main() -> None:
             seed=seed,
             sequences=args.sequences,
             folder=args.folder / args.name,
-            overrides=overrides,
-            settings=settings,
+            overrides=fields(args.set),
+            settings=fields(args.train),
         )
         for seed in args.seeds
         for model in args.models
     ]
     result = RESULTS / f"{args.name or args.task}.json"
-    rows = json.loads(result.read_text())["rows"] if result.exists() else []
-    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        for done in as_completed([pool.submit(run, job) for job in unfinished(jobs, rows, result)]):
-            rows.append(done.result())
-            rows.sort(key=lambda row: (list(SIZES).index(row["model"]), row["seed"]))
-            record = {"command": sys.argv[1:], "machine": describe(threads=1), "rows": rows}
-            result.parent.mkdir(exist_ok=True)
-            result.write_text(json.dumps(record, indent=1) + "\n")
-            print(table(rows), file=sys.stderr, flush=True)
+    run_all(jobs, result, run=run, table=table, order=SIZES, processes=args.jobs)
 
 
 if __name__ == "__main__":

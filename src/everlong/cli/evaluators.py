@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
+from everlong.cli.babi import eval_stories
 from everlong.cli.episodes import eval_generated
 from everlong.cli.request import Request
 from everlong.cli.texts import eval_text
@@ -34,4 +35,5 @@ TEXT = Evaluator(
 GENERATED = Evaluator(
     measure=eval_generated, takes=frozenset({"--sequences"}), why="it is generated and reads no text"
 )  # fmt: skip
-EVALUATORS: dict[str, Evaluator] = {"lm": TEXT, "mlm": TEXT, **dict.fromkeys(RULES, GENERATED)}
+STORIES = Evaluator(measure=eval_stories, takes=frozenset({"--data"}), why="its stories are read whole")
+EVALUATORS: dict[str, Evaluator] = {"lm": TEXT, "mlm": TEXT, "babi": STORIES, **dict.fromkeys(RULES, GENERATED)}

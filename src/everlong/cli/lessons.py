@@ -19,14 +19,7 @@ from everlong.cli.corpus import (
     remove_stores,
     require_source,
 )
-from everlong.cli.examples import (
-    EXAMPLES,
-    FORMATS,
-    HELD_OUT_EXAMPLES,
-    build_examples,
-    open_examples,
-    require_options,
-)
+from everlong.cli.examples import FORMATS, build_examples, open_examples, require_options
 from everlong.cli.output import say
 from everlong.cli.recipe import Recipe
 from everlong.data import LaneReader, Tokenizer
@@ -35,6 +28,7 @@ from everlong.errors import EverlongError
 from everlong.models import describe_model
 from everlong.train.config import TaskName
 from everlong.train.distribution import World
+from everlong.train.folder import EXAMPLES, HELD_OUT_EXAMPLES
 from everlong.train.task import Material
 
 

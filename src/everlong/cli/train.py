@@ -14,14 +14,18 @@ def train(
     model: Annotated[str, typer.Argument(help="Architecture; everlong models lists them.", metavar="MODEL")] = "",
     data: Annotated[
         list[Path] | None,
-        typer.Option(metavar="PATH...", help="Text files, JSON lines (.jsonl) or folders; also .gz, .xz and .zst."),
+        typer.Option(
+            metavar="PATH...",
+            help="Text files, JSON lines (.jsonl) or folders; also .gz, .xz and .zst. For babi: a tar archive, a "
+            "folder or qa..._train.txt files.",
+        ),
     ] = None,
     valid: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="PATH...",
-            help="Text to measure on. Without it, the last 5 % of --data is held out: of the documents where there are "
-            "20 or more, else of the text.",
+            help="What to measure on. Without it, the last 5 % of a text is held out: of the documents where there are "
+            "20 or more, else of the text; for babi, its test files are measured.",
         ),
     ] = None,
     document_separator: Annotated[
@@ -30,9 +34,9 @@ def train(
     task: Annotated[
         str | None,
         typer.Option(
-            help="lm, the next token, for language models; mlm, hidden tokens, for encoders; or a generated one, which "
-            "needs no --data, for models that read vectors: copy, repeat-copy, associative-recall, priority-sort, "
-            "dynamic-n-gram.",
+            help="lm, the next token, for language models; mlm, hidden tokens, for encoders; babi, questions about "
+            "stories, for language models; or a generated one, which needs no --data, for models that read vectors: "
+            "copy, repeat-copy, associative-recall, priority-sort, dynamic-n-gram.",
             metavar="TASK",
         ),
     ] = None,
@@ -48,7 +52,7 @@ def train(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A field of model, training or generated task: d_model=256, lr=3e-4, max_length=30.",
+            help="A field of model, training or task: d_model=256, lr=3e-4, max_length=30, task.tasks=[1,2].",
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="JSON or TOML file of such fields; --set wins over it.")] = None,
@@ -56,7 +60,7 @@ def train(
     threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves it to PyTorch.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object as the last line of standard output.")] = False,
 ) -> None:
-    """Train a model on your own text, or on a generated task.
+    """Train a model on your own text, on questions about stories, or on a generated task.
 
     Ctrl-C saves; the same folder with --resume goes on exactly where the run stopped.
     """

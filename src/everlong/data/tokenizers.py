@@ -12,16 +12,20 @@ from everlong.data.bpe import BPETokenizer
 from everlong.data.byte import ByteTokenizer
 from everlong.data.bytelevel import TOKENIZER_FILE, Ids, TextStream, TokenArray
 from everlong.data.sealed import read_sealed
+from everlong.data.words import WordTokenizer
 from everlong.errors import DamagedFile
 
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """Text to tokens and back. Each token stands for a fixed string of bytes, and decoding undoes encoding exactly."""
+    """Text to tokens and back. Each token stands for a fixed string of bytes.
+
+    Decoding undoes encoding exactly, except that of words (`WordTokenizer`).
+    """
 
     @property
     def name(self) -> str:
-        """The kind: ``byte`` or ``bpe``."""
+        """The kind: ``byte``, ``bpe`` or ``word``."""
         ...
 
     @property
@@ -105,5 +109,12 @@ def load_tokenizer(folder: str | PathLike[str]) -> Tokenizer:
                 return BPETokenizer.from_fields(fields)
             except Exception as error:  # the library raises Exception itself
                 raise DamagedFile(f"{path} has no usable vocabulary ({error}). Use another copy of it.") from error
+        case "word":
+            try:
+                return WordTokenizer.from_fields(fields)
+            except ValueError as error:
+                raise DamagedFile(f"{path} has no usable words ({error}). Use another copy of it.") from error
         case kind:
-            raise DamagedFile(f"{path} has a tokenizer of kind {kind!r}; known are 'byte' and 'bpe'. Update Everlong.")
+            raise DamagedFile(
+                f"{path} has a tokenizer of kind {kind!r}; known are 'byte', 'bpe' and 'word'. Update Everlong."
+            )

@@ -22,9 +22,10 @@ from everlong.train.config import RESULT_NEUTRAL, TrainConfig
 from everlong.train.task import Task
 
 TRAIN, LOCK = "train.json", ".lock"
+EXAMPLES, HELD_OUT_EXAMPLES = "examples", "examples-valid"
 OURS = {
     *(CONFIG, TRAIN, LOCK, CHECKPOINTS, "metrics.jsonl", "tensorboard", "tokenizer.json"),
-    *("store", "valid", "examples", "examples-valid"),
+    *("store", "valid", EXAMPLES, HELD_OUT_EXAMPLES),
 }
 
 
@@ -109,9 +110,17 @@ def rules_of(folder: Path) -> Rules | None:
     Raises:
         DamagedFile: ``train.json`` is missing or altered.
     """
-    about = cast("dict[str, dict[str, Any]]", read_sealed(folder / TRAIN))
-    rules = RULES.get(about["training"].get("task", "lm"))
-    return rules and rules.parse(about["data"])
+    rules = RULES.get(training_of(folder).task)
+    return rules and rules.parse(data_of(folder))
+
+
+def data_of(folder: Path) -> dict[str, Any]:
+    """What a run says of its data.
+
+    Raises:
+        DamagedFile: ``train.json`` is missing or altered.
+    """
+    return cast("dict[str, Any]", read_sealed(folder / TRAIN)["data"])
 
 
 def require_same_run(folder: Path, task: Task, config: TrainConfig) -> None:
@@ -122,7 +131,7 @@ def require_same_run(folder: Path, task: Task, config: TrainConfig) -> None:
         DamagedFile: ``config.json`` or ``train.json`` is missing or altered.
     """
     model = task.objective.model
-    about, data_then = read_sealed(folder / CONFIG), read_sealed(folder / TRAIN)["data"]
+    about = read_sealed(folder / CONFIG)
     require_equal("architecture", {"architecture": about["architecture"]}, {"architecture": model.architecture}, folder)
     require_equal("model", about["model"], model.config.model_dump(mode="json"), folder)
     theirs, ours = (settings.model_dump(mode="json") for settings in (training_of(folder), config))
@@ -130,7 +139,7 @@ def require_same_run(folder: Path, task: Task, config: TrainConfig) -> None:
         theirs.pop(name, None)
         ours.pop(name, None)
     require_equal("training", theirs, ours, folder)
-    require_equal("data", data_then, task.facts(), folder)
+    require_equal("data", data_of(folder), task.facts(), folder)
 
 
 def require_equal(kind: str, theirs: Any, ours: Mapping[str, Any], folder: Path) -> None:

@@ -2,8 +2,9 @@
 
     lm, mlm        text                              everlong.train.text_tasks
     copy, ...      rules that draw sequences         everlong.train.episodes
+    babi           stories with questions            everlong.train.babi
 
-A task with examples of its own is a file like everlong.train.example_task's children, and an entry of `TASKS`.
+A task with examples of its own is a child of `ExampleTask` (everlong.train.example_task) and an entry of `TASKS`.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from everlong.errors import ConfigError
 from everlong.models import describe_model, list_models
 from everlong.models.base import Model, VectorConfig
 from everlong.models.registry import Kind
+from everlong.train.babi import Babi
 from everlong.train.config import TaskName, TrainConfig
 from everlong.train.episodes import episodes
 from everlong.train.task import Given, Material, Task
@@ -47,6 +49,7 @@ def vector_readers() -> list[str]:
 TASKS: dict[str, Entry] = {
     "lm": Entry(make=next_tokens, material=TokenStore, learners=partial(list_models, "causal")),
     "mlm": Entry(make=hidden_tokens, material=TokenStore, learners=partial(list_models, "encoder")),
+    "babi": Entry(make=Babi, material=ExampleStore, learners=partial(list_models, "causal")),
     **{name: Entry(make=episodes, material=Rules, learners=vector_readers) for name in RULES},
 }
 

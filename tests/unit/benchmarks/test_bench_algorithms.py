@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from benchmarks import algorithms
-from benchmarks.algorithms import Job, learned_after, run, table, unfinished
+from benchmarks.algorithms import Job, learned_after, run, table
+from benchmarks.pieces import unfinished
 
 RESULT = Path("copy.json")
 
