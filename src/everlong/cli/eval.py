@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 def eval_(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")],
     data: Annotated[
-        list[Path] | None, typer.Option(metavar="PATH...", help="Text files, JSON lines or folders.")
+        list[Path] | None,
+        typer.Option(
+            metavar="PATH...",
+            help="Text files, JSON lines or folders; for omniglot, drawings other than those held out.",
+        ),
     ] = None,
     task: Annotated[
         str | None, typer.Option(help="What the run learned, which it knows itself; another one is refused.")
@@ -54,7 +58,8 @@ def eval_(
     """Measure bits per byte with memory carried, with memory reset every chunk, and with another document's memory.
 
     An encoder is measured by the hidden tokens that it guesses; what is hidden is the same each time. A run of a
-    generated task needs no --data: it is measured by the bits that new sequences of several sizes cost it.
+    generated task needs no --data: it is measured by the bits that new sequences of several sizes cost it, and by the
+    answers that are wrong.
     """
     changes = parse_assignments(assign or [])
 
@@ -62,6 +67,7 @@ def eval_(
 
     from everlong.cli.episodes import eval_generated
     from everlong.data import TokenStore, read_documents
+    from everlong.data.synthetic import Omniglot
     from everlong.evaluate import Evaluation
     from everlong.run import load
     from everlong.train.folder import rules_of, training_of
@@ -73,9 +79,9 @@ def eval_(
     if task not in (None, learned):
         raise ConfigError(f"{run} learned task={learned}, not {task}. Leave out --task.")
     if rules is not None:
-        if data:
+        if data and not isinstance(rules, Omniglot):
             raise ConfigError(f"{run} learned task={learned}, which is generated and reads no text. Leave out --data.")
-        eval_generated(trained, rules, changes, sequences=sequences, lanes=lanes, as_json=as_json)
+        eval_generated(trained, rules, changes, data=data or (), sequences=sequences, lanes=lanes, as_json=as_json)
         return
     if not data:
         raise ConfigError("no text is given. Write --data and the names of files or folders.")

@@ -95,9 +95,10 @@ def measurement(found: "Measurement", per: "Unit") -> str:
     """What was measured, in a few words."""
     figures = found.figures
     if per == "sequence":
+        unit = "bits" if "valid_wrong_bits" in figures else "answers"
         return (
-            f"new sequences {found.bits:.4f} bits/sequence, {figures['valid_wrong_bits']:.2%} wrong bits, "
-            f"{figures['hard_wrong_bits']:.2%} in harder ones,"
+            f"new sequences {found.bits:.4f} bits/sequence, {figures[f'valid_wrong_{unit}']:.2%} wrong {unit}, "
+            f"{figures[f'hard_wrong_{unit}']:.2%} in harder ones,"
         )
     guessed = f", {figures['valid_accuracy']:.1%} of hidden tokens guessed," if "valid_accuracy" in figures else ""
     return f"held-out text {found.bits:.4f} bits/byte{guessed}"

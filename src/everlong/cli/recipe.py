@@ -14,6 +14,7 @@ from everlong.models import create_model, describe_model
 from everlong.models.base import Model
 from everlong.train import TrainConfig
 from everlong.train.config import TaskName
+from everlong.train.folder import rules_of
 from everlong.train.tasks import TASK_OF_KIND, require_learnable
 
 FROM_DATA = {
@@ -80,7 +81,8 @@ def resumed_recipe(run: Path, architecture: str, layers: Sequence[Mapping[str, A
     Raises:
         ConfigError: a field is unknown or does not fit.
         RunError: another architecture is asked for.
-        DamagedFile: ``config.json`` or ``train.json`` is missing or altered.
+        DamagedFile: ``config.json`` or ``train.json`` is missing or altered, or what sequences are drawn from is.
+        DataError: what sequences are drawn from does not suffice for the new fields.
     """
     about, how = read_sealed(run / "config.json"), read_sealed(run / "train.json")
     theirs = str(about["architecture"])
@@ -88,13 +90,13 @@ def resumed_recipe(run: Path, architecture: str, layers: Sequence[Mapping[str, A
         raise RunError(f"the run in {run} is a {theirs}, not a {architecture}. Resume it without naming a model.")
     stored = {name: value for name, value in cast("Fields", about["model"]).items() if name not in FROM_DATA}
     before = cast("Fields", how["training"])
-    rules = RULES.get(before["task"])
-    given = _assign(theirs, layers, rules)
+    rules = rules_of(run)
+    given = _assign(theirs, layers, rules and type(rules))
     return Recipe(
         architecture=theirs,
         fields={**stored, **given["model"]},
         training=TrainConfig.parse(_limits(given["train"], before=before)),
-        rules=rules and rules.parse({**cast("Fields", how["data"]), **given["task"]}),
+        rules=rules and rules.replace(**given["task"]),
     )
 
 

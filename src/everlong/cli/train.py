@@ -1,12 +1,16 @@
 """``everlong train``: from text to a run folder, with one command; interrupted and resumed at will."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from everlong.cli.settings import merge_fields, parse_assignments, read_fields
 from everlong.errors import ConfigError
+
+if TYPE_CHECKING:
+    from everlong.cli.corpus import Source
+    from everlong.cli.recipe import Recipe
 
 
 def train(
@@ -14,14 +18,18 @@ def train(
     model: Annotated[str, typer.Argument(help="Architecture; everlong models lists them.", metavar="MODEL")] = "",
     data: Annotated[
         list[Path] | None,
-        typer.Option(metavar="PATH...", help="Text files, JSON lines (.jsonl) or folders; also .gz, .xz and .zst."),
+        typer.Option(
+            metavar="PATH...",
+            help="Text files, JSON lines (.jsonl) or folders; also .gz, .xz and .zst. For omniglot, zip files or "
+            "folders of drawings.",
+        ),
     ] = None,
     valid: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="PATH...",
             help="Text to measure on. Without it, the last 5 % of --data is held out: of the documents where there are "
-            "20 or more, else of the text.",
+            "20 or more, else of the text; of drawings, the last fifth of the characters.",
         ),
     ] = None,
     document_separator: Annotated[
@@ -32,7 +40,7 @@ def train(
         typer.Option(
             help="lm, the next token, for language models; mlm, hidden tokens, for encoders; or a generated one, which "
             "needs no --data, for models that read vectors: copy, repeat-copy, associative-recall, priority-sort, "
-            "dynamic-n-gram.",
+            "dynamic-n-gram, graph-traversal, shortest-path; or omniglot, which is drawn from pictures.",
             metavar="TASK",
         ),
     ] = None,
@@ -75,15 +83,26 @@ def train(
 
     require_usable(out, resume=resume)
     recipe = resumed_recipe(out, model, layers) if resume else new_recipe(model, layers)
-    of_text = (data, valid, document_separator, tokenizer != "byte", chunk)
-    if recipe.rules is not None and any(of_text):
-        raise ConfigError(
-            f"task={recipe.training.task} is generated and reads no text. "
-            "Leave out --data, --valid, --document-separator, --tokenizer and --chunk, or give --task lm."
-        )
-    if recipe.rules is None and not resume and not data:
-        raise ConfigError("no text is given. Write --data and the names of files or folders.")
     source = Source(data=tuple(data or ()), valid=tuple(valid or ()), separator=document_separator, tokenizer=tokenizer)
+    _require_readable(recipe, source, chunk=chunk, resume=resume)
     code = run_training(recipe, source, out, resume=resume, threads=threads, as_json=as_json)
     if code:
         raise typer.Exit(code)
+
+
+def _require_readable(recipe: "Recipe", source: "Source", *, chunk: int | None, resume: bool) -> None:
+    """Refuse options that are not of the task, and a new run without the files that it needs."""
+    from everlong.data.synthetic import Omniglot
+
+    pictures = isinstance(recipe.rules, Omniglot)
+    text = (source.separator, source.tokenizer != "byte", chunk)
+    if recipe.rules is not None and (any(text) or (not pictures and (source.data or source.valid))):
+        files = "" if pictures else "--data, --valid, "
+        raise ConfigError(
+            f"task={recipe.training.task} is generated and reads no text. "
+            f"Leave out {files}--document-separator, --tokenizer and --chunk, or give --task lm."
+        )
+    if pictures and not resume and not source.data:
+        raise ConfigError("no pictures are given. Write --data and the names of zip files or folders of drawings.")
+    if recipe.rules is None and not resume and not source.data:
+        raise ConfigError("no text is given. Write --data and the names of files or folders.")

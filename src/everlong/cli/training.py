@@ -20,10 +20,11 @@ from everlong.cli.corpus import (
     require_source,
 )
 from everlong.cli.output import answer, say
+from everlong.cli.pictures import with_pictures_of
 from everlong.cli.progress import reporting
 from everlong.cli.recipe import Recipe
 from everlong.data import LaneReader, Tokenizer, TokenStore
-from everlong.data.synthetic import Rules
+from everlong.data.synthetic import Omniglot, Rules
 from everlong.errors import EverlongError
 from everlong.models import LanguageModel
 from everlong.models.base import Model
@@ -80,7 +81,7 @@ class Lessons:
 @contextmanager
 def _lessons(recipe: Recipe, source: Source, out: Path, *, world: World, resume: bool) -> Generator[Lessons]:
     if recipe.rules is not None:
-        yield generated_lessons(recipe, recipe.rules)
+        yield generated_lessons(recipe, recipe.rules, source, out, resume=resume)
         return
     with _stores(recipe, source, out, world=world, resume=resume) as corpus:
         held_out = f", {corpus.valid.n_tokens:,} held out" if corpus.valid else ""
@@ -93,15 +94,21 @@ def _lessons(recipe: Recipe, source: Source, out: Path, *, world: World, resume:
         )
 
 
-def generated_lessons(recipe: Recipe, rules: Rules) -> Lessons:
+def generated_lessons(recipe: Recipe, rules: Rules, source: Source, out: Path, *, resume: bool) -> Lessons:
     """What a generated task teaches.
 
     Raises:
-        ConfigError: a field of the model does not fit.
+        ConfigError: a field of the model does not fit, or Pillow is not installed.
+        DataError: pictures cannot be read, or are too few.
+        RunError: a run that goes on was trained on other pictures.
     """
     sizes = {"input_size": rules.input_size, "output_size": rules.output_size}
     recipe.check(**sizes)
     told = ", ".join(f"{name} {value:,}" for name, value in rules.model_dump().items())
+    if isinstance(rules, Omniglot):
+        rules = with_pictures_of(rules, source, out, resume=resume)
+        trained, held_out = (len(pictures.names) for pictures in rules.pictures)
+        told += f"; {trained:,} characters, {held_out:,} held out"
     return Lessons(
         data=rules, valid=None, tokenizer=None, sizes=sizes, introduction=f"sequences of {rules.name}: {told}"
     )

@@ -5,7 +5,7 @@ from typing import final
 
 import torch
 
-from everlong.shapes import Answers, Lengths, Starts, Tokens, Vectors
+from everlong.shapes import Asked, Lengths, Starts, Tokens, Vectors
 
 
 @final
@@ -17,12 +17,12 @@ class Chunk:
     first token of a document. Tokens from ``lengths`` on are padding. Where tokens are hidden (everlong.data.masking),
     those are the targets of their places, and all others are ``IGNORE``.
 
-    A generated task (everlong.data.synthetic) has vectors in place of tokens, and for each of them bits as targets,
-    ``IGNORE`` where none are asked for.
+    A generated task (everlong.data.synthetic) has vectors in place of tokens, and for each of them bits or choices as
+    targets, ``IGNORE`` where none are asked for.
     """
 
     tokens: Tokens | Vectors
-    targets: Tokens | Answers
+    targets: Tokens | Asked
     starts: Starts
     lengths: Lengths
 

@@ -1,4 +1,4 @@
-"""Generated tasks: bits that are asked for in sequences drawn by rule."""
+"""Generated tasks: answers that are asked for in sequences drawn by rule."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from everlong.data import Chunk
 from everlong.data.synthetic import EpisodeReader, Rules
-from everlong.evaluate.episodes import answers, bit_losses, evaluate_episodes, require_vectors
+from everlong.evaluate.episodes import answer_losses, answers, evaluate_episodes, require_vectors
 from everlong.memory import Memory
 from everlong.models.base import AnyLanguageModel
 from everlong.shapes import Answers
@@ -23,7 +23,7 @@ from everlong.train.task import Measurement, Task, Unit
 
 @final
 class EpisodeLoss(Objective):
-    """Cross-entropy of the bits that are asked for; every sequence begins with an empty memory."""
+    """Cross-entropy of what is asked for; every sequence begins with an empty memory."""
 
     entrances = ("answers",)
 
@@ -32,12 +32,12 @@ class EpisodeLoss(Objective):
     def forward(
         self, window: Sequence[Chunk], memory: Memory | None
     ) -> tuple[Float[Tensor, ""], Memory | None, dict[str, Tensor]]:
-        """Loss in nats summed over bits."""
-        nats = [bit_losses(self.answers(chunk), chunk.targets).sum() for chunk in window]
+        """Loss in nats summed over answers."""
+        nats = [answer_losses(self.answers(chunk), chunk.targets).sum() for chunk in window]
         return torch.stack(nats).sum(), memory, {}
 
     def answers(self, chunk: Chunk) -> Answers:
-        """Logits of all bits of a chunk, in the precision of training."""
+        """All logits of a chunk, in the precision of training."""
         with self.autocast(chunk):
             return answers(self.model, chunk)
 
@@ -77,7 +77,7 @@ class Episodes(Task):
         return update.loss / math.log(2) * update.targets / (c.lanes * c.window * c.accumulate)
 
     def measure(self) -> Measurement:
-        """Bits per sequence and wrong bits, at the sizes of training and at the hardest that are measured."""
+        """Bits per sequence and wrong answers, at the sizes of training and at the hardest that are measured."""
         usual, hardest = evaluate_episodes(
             self._model,
             self._rules,
@@ -89,8 +89,9 @@ class Episodes(Task):
         return Measurement(
             bits=usual.bits_per_sequence,
             figures={
-                "valid_wrong_bits": usual.wrong_bits,
+                f"valid_wrong_{usual.unit}": usual.wrong,
                 "hard_bits_per_sequence": hardest.bits_per_sequence,
-                "hard_wrong_bits": hardest.wrong_bits,
+                f"hard_wrong_{usual.unit}": hardest.wrong,
+                **{f"valid_accuracy_{usual.mark}_{mark}": tally.accuracy for mark, tally in usual.by_mark.items()},
             },
         )

@@ -3,7 +3,8 @@
 config.json     the model's architecture and fields     tokenizer.json   text to tokens
 train.json      the training settings and the data      .lock            the process that writes here
 
-A run of a generated task has the rules of the task for data, and no tokenizer.
+A run of a generated task has the rules of the task for data, and no tokenizer. Pictures that its sequences are drawn
+from are kept in pictures.safetensors.
 """
 
 import fcntl
@@ -16,14 +17,14 @@ from typing import Any, cast
 from everlong.checkpoint import CHECKPOINTS, CONFIG, list_checkpoints
 from everlong.data import Tokenizer, TokenStore
 from everlong.data.sealed import read_sealed, write_sealed
-from everlong.data.synthetic import RULES, Rules
+from everlong.data.synthetic import PICTURES, RULES, Rules
 from everlong.errors import RunError
 from everlong.models.base import Model
 from everlong.storage import disk_errors
 from everlong.train.config import RESULT_NEUTRAL, TrainConfig
 
 TRAIN, LOCK = "train.json", ".lock"
-OURS = {CONFIG, TRAIN, LOCK, CHECKPOINTS, "metrics.jsonl", "store", "valid", "tensorboard", "tokenizer.json"}
+OURS = {CONFIG, TRAIN, LOCK, CHECKPOINTS, PICTURES, "metrics.jsonl", "store", "valid", "tensorboard", "tokenizer.json"}
 
 
 @contextmanager
@@ -89,6 +90,8 @@ def describe_run(
     """
     if tokenizer is not None:
         tokenizer.save(folder)
+    if isinstance(data, Rules):
+        data.keep(folder)
     write_sealed(folder / TRAIN, {"training": config.model_dump(mode="json"), "data": _facts(data)})
     write_sealed(folder / CONFIG, {"architecture": model.architecture, "model": model.config.model_dump(mode="json")})
 
@@ -103,14 +106,17 @@ def training_of(folder: Path) -> TrainConfig:
 
 
 def rules_of(folder: Path) -> Rules | None:
-    """How the sequences of a run are drawn; ``None`` where it learns from text.
+    """How the sequences of a run are drawn, and what from; ``None`` where it learns from text.
 
     Raises:
-        DamagedFile: ``train.json`` is missing or altered.
+        DamagedFile: ``train.json`` is missing or altered, or what the sequences are drawn from is.
     """
     about = cast("dict[str, dict[str, Any]]", read_sealed(folder / TRAIN))
     rules = RULES.get(about["training"].get("task", "lm"))
-    return rules and rules.parse(about["data"])
+    if rules is None:
+        return None
+    fields = {name: value for name, value in about["data"].items() if name in rules.model_fields}
+    return rules.parse(fields).kept_in(folder)
 
 
 def require_same_run(folder: Path, model: Model, config: TrainConfig, data: TokenStore | Rules) -> None:
@@ -142,5 +148,5 @@ def _compare(kind: str, theirs: Any, ours: Mapping[str, Any], folder: Path) -> N
 
 def _facts(data: TokenStore | Rules) -> dict[str, object]:
     if isinstance(data, Rules):
-        return data.model_dump(mode="json")
+        return {**data.model_dump(mode="json"), **data.sources()}
     return {"n_tokens": data.n_tokens, "n_documents": data.n_documents, "store": data.digest}

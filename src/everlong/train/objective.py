@@ -43,7 +43,7 @@ class Objective(nn.Module, ABC):
 
 
 def count_targets(window: Sequence[Chunk]) -> int:
-    """How many targets a window has: tokens, or bits of generated sequences."""
+    """How many targets a window has: tokens, or bits or choices of generated sequences."""
     return sum(int((chunk.targets != IGNORE).sum()) for chunk in window)
 
 
