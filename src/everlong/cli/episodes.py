@@ -1,46 +1,43 @@
 """``everlong eval`` of a generated task: bits per sequence and wrong answers, by size and by mark."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from everlong.cli.output import answer
 from everlong.cli.progress import counting
+from everlong.cli.request import Request
 from everlong.cli.settings import assign_fields
 from everlong.data.synthetic import Omniglot, Rules, read_pictures
 from everlong.evaluate.episodes import Trial, evaluate_episodes
-from everlong.run import Run
+from everlong.train.folder import rules_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+SEQUENCES = 100
+"""Sequences of each size, unless a number is given."""
 
-def eval_generated(
-    trained: Run,
-    rules: Rules,
-    changes: Mapping[str, Any],
-    *,
-    data: Sequence[Path],
-    sequences: int,
-    lanes: int,
-    as_json: bool,
-) -> None:
+
+def eval_generated(request: Request) -> None:
     """Draw new sequences, as in training and of fixed sizes, and say how well the model does them.
 
     Raises:
         ConfigError: a field is unknown, or does not fit the task or the model.
         DataError: pictures cannot be read, or are too few.
     """
-    fields = assign_fields(changes, {"model": type(trained.config), "task": type(rules)})
+    trained, rules = request.run, rules_of(request.run.folder)
+    assert rules is not None
+    sequences = SEQUENCES if request.sequences is None else request.sequences
+    fields = assign_fields(request.changes, {"model": type(trained.config), "task": type(rules)})
     model, rules = trained.language_model, rules.replace(**fields["task"])
-    if isinstance(rules, Omniglot) and data:
-        rules = rules.with_pictures(rules.pictures[0], read_pictures(data))
+    if isinstance(rules, Omniglot) and request.data:
+        rules = rules.with_pictures(rules.pictures[0], read_pictures(request.data))
     if fields["model"]:
         model = model.with_config(**fields["model"])
     trials = (None, *rules.trials())
     with counting("sequences", sequences * len(trials)) as report:
-        found = evaluate_episodes(model, rules, trials=trials, sequences=sequences, lanes=lanes, report=report)
-    if as_json:
+        found = evaluate_episodes(model, rules, trials=trials, sequences=sequences, lanes=request.lanes, report=report)
+    if request.as_json:
         run, name = str(trained.folder), model.architecture
         rows = [trial.to_dict() for trial in found]
         answer({"run": run, "model": name, "task": rules.name, "rules": rules.model_dump(), "trials": rows})

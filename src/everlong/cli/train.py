@@ -1,16 +1,12 @@
 """``everlong train``: from text to a run folder, with one command; interrupted and resumed at will."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from everlong.cli.settings import merge_fields, parse_assignments, read_fields
 from everlong.errors import ConfigError
-
-if TYPE_CHECKING:
-    from everlong.cli.corpus import Source
-    from everlong.cli.recipe import Recipe
 
 
 def train(
@@ -77,32 +73,30 @@ def train(
         raise ConfigError("no model is named. Write everlong train MODEL, for example transformer-xl.")
 
     from everlong.cli.corpus import Source
+    from everlong.cli.lessons import course
     from everlong.cli.recipe import new_recipe, resumed_recipe
     from everlong.cli.training import run_training
     from everlong.train.folder import require_usable
 
     require_usable(out, resume=resume)
     recipe = resumed_recipe(out, model, layers) if resume else new_recipe(model, layers)
+    about_text = {
+        "--data": bool(data),
+        "--valid": bool(valid),
+        "--document-separator": document_separator is not None,
+        "--tokenizer": tokenizer != "byte",
+        "--chunk": chunk is not None,
+    }
+    lessons = course(recipe.training.task)
+    unused = [name for name, asked in about_text.items() if asked and name not in lessons.takes]
+    if unused:
+        raise ConfigError(
+            f"task={recipe.training.task} has no use for {', '.join(unused)}: {lessons.why}. "
+            "Leave that out, or give another --task."
+        )
+    if "--data" in lessons.takes and not resume and not data:
+        raise ConfigError(f"{lessons.missing}. Write --data and the names of files or folders.")
     source = Source(data=tuple(data or ()), valid=tuple(valid or ()), separator=document_separator, tokenizer=tokenizer)
-    _require_readable(recipe, source, chunk=chunk, resume=resume)
     code = run_training(recipe, source, out, resume=resume, threads=threads, as_json=as_json)
     if code:
         raise typer.Exit(code)
-
-
-def _require_readable(recipe: "Recipe", source: "Source", *, chunk: int | None, resume: bool) -> None:
-    """Refuse options that are not of the task, and a new run without the files that it needs."""
-    from everlong.data.synthetic import Omniglot
-
-    pictures = isinstance(recipe.rules, Omniglot)
-    text = (source.separator, source.tokenizer != "byte", chunk)
-    if recipe.rules is not None and (any(text) or (not pictures and (source.data or source.valid))):
-        files = "" if pictures else "--data, --valid, "
-        raise ConfigError(
-            f"task={recipe.training.task} is generated and reads no text. "
-            f"Leave out {files}--document-separator, --tokenizer and --chunk, or give --task lm."
-        )
-    if pictures and not resume and not source.data:
-        raise ConfigError("no pictures are given. Write --data and the names of zip files or folders of drawings.")
-    if recipe.rules is None and not resume and not source.data:
-        raise ConfigError("no text is given. Write --data and the names of files or folders.")

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, final
+from pathlib import Path
+from typing import Any, ClassVar, final
 
 import torch
 from jaxtyping import Float
@@ -10,19 +11,23 @@ from torch import Tensor
 
 from everlong.data import Chunk
 from everlong.data.synthetic import EpisodeReader, Rules
+from everlong.errors import ConfigError
 from everlong.evaluate.episodes import answer_losses, answers, evaluate_episodes, require_vectors
 from everlong.memory import Memory
+from everlong.models import LanguageModel
 from everlong.models.base import AnyLanguageModel
 from everlong.shapes import Answers
 from everlong.train.config import TrainConfig
 from everlong.train.distribution import World
 from everlong.train.learner import Update
 from everlong.train.objective import Objective
-from everlong.train.task import Measurement, Task, Unit
+from everlong.train.task import Given, Measurement, Task, Unit
+
+SEQUENCE = Unit("sequence", unseen="new sequences")
 
 
 @final
-class EpisodeLoss(Objective):
+class EpisodeLoss(Objective[Chunk]):
     """Cross-entropy of what is asked for; every sequence begins with an empty memory."""
 
     entrances = ("answers",)
@@ -38,7 +43,7 @@ class EpisodeLoss(Objective):
 
     def answers(self, chunk: Chunk) -> Answers:
         """All logits of a chunk, in the precision of training."""
-        with self.autocast(chunk):
+        with self.autocast():
             return answers(self.model, chunk)
 
 
@@ -46,13 +51,29 @@ class EpisodeLoss(Objective):
 class Episodes(Task):
     """Sequences of a generated task; other ones, always the same, are measured."""
 
-    per: ClassVar[Unit] = "sequence"
+    per: ClassVar[Unit] = SEQUENCE
 
     def __init__(self, model: AnyLanguageModel, rules: Rules, config: TrainConfig) -> None:
         self._model, self._rules, self._config = model, rules, config
         self._loss = EpisodeLoss(model, precision=config.precision)
         self.objective = self._loss
         self.is_measured = True
+
+    @property
+    def tokenizer(self) -> None:
+        """There is no text."""
+
+    def facts(self) -> dict[str, Any]:
+        """The rules, and digests of what they draw from."""
+        return {**self._rules.model_dump(mode="json"), **self._rules.sources()}
+
+    def keep(self, folder: Path) -> None:
+        """Write what the rules draw from.
+
+        Raises:
+            RunError: the disk is full.
+        """
+        self._rules.keep(folder)
 
     def reader(self, world: World) -> EpisodeReader:
         """A new sequence for each lane and chunk."""
@@ -94,4 +115,22 @@ class Episodes(Task):
                 f"hard_wrong_{usual.unit}": hardest.wrong,
                 **{f"valid_accuracy_{usual.mark}_{mark}": tally.accuracy for mark, tally in usual.by_mark.items()},
             },
+            remark=f"{usual.wrong:.2%} wrong {usual.unit}, {hardest.wrong:.2%} in harder ones",
         )
+
+
+def episodes(given: Given) -> Episodes:
+    """A generated task for a model that reads vectors.
+
+    Raises:
+        ConfigError: the rules are those of another task, or there is something that generated tasks do not need.
+    """
+    data, model, config = given.data, given.model, given.config
+    assert isinstance(data, Rules)
+    assert isinstance(model, LanguageModel)
+    if data.name != config.task or given.valid is not None or given.tokenizer is not None:
+        raise ConfigError(
+            f"the rules of {data.name} were given with task={config.task}, validation text or a tokenizer. "
+            f"Give task={data.name}, and neither of the others: its sequences are generated."
+        )
+    return Episodes(model, data, config)
