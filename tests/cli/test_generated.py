@@ -117,7 +117,7 @@ def test_what_does_not_fit_is_refused(cli: CLI, tmp_path: Path, model: str, more
 
 def test_a_path_that_no_graph_has_is_refused(cli: CLI, tmp_path: Path) -> None:
     given = ["train", "dnc", "--task", "shortest-path", "--out", tmp_path / "run", "--set", "max_steps=14"]
-    cli(*given).require_refusal("none of 100 graphs of 10 nodes had an only shortest path of 14 steps")
+    cli(*given).require_refusal("in none of 100 graphs of 10 nodes was a path of 14 steps the only shortest one")
     assert not (tmp_path / "run").exists()
 
 

@@ -149,7 +149,7 @@ def test_published_and_chosen_sizes() -> None:
         (
             ShortestPath,
             {"min_nodes": 4},
-            r"none of 100 graphs of 4 nodes had an only shortest path of 4 steps\. Give more nodes \(min_nodes",
+            r"in none of 100 graphs of 4 nodes was a path of 4 steps the only shortest one\. Give more nodes",
         ),
     ],
 )

@@ -164,6 +164,7 @@ class ShortestPath(GraphRules):
                 source, destination = pairs[integer(rng, 0, len(pairs) - 1)].tolist()
                 return joined, source, destination
         raise ConfigError(
-            f"none of {tries:,} graphs of {sizes['nodes']} nodes had an only shortest path of {sizes['steps']} steps. "
+            f"in none of {tries:,} graphs of {sizes['nodes']} nodes was a path of {sizes['steps']} steps the only "
+            "shortest one. "
             "Give more nodes (min_nodes, max_nodes), fewer steps (max_steps) or fewer neighbours (max_neighbours)."
         )
