@@ -1,10 +1,13 @@
 """Generated tasks: how soon a machine learns one, and whether it goes on at lengths that it never saw.
 
     python -m benchmarks.algorithms --task copy --models ntm dnc lstm --seeds 0 1 2 --sequences 20000
+    python -m benchmarks.algorithms --task omniglot --models mann lstm --data small1.zip --valid small2.zip
 
-Matrices and controllers are those of the NTM's paper (128 rows of 20, an LSTM of 100), for both machines: at length 120
+Matrices and controllers are those of the NTM's paper (128 rows of 20, an LSTM of 100), for all machines: at length 120
 each vector needs a row of its own. The LSTM beside them is the paper's, three layers of 256, with many times as many
-parameters. Runs are made in pieces (benchmarks.pieces), and one that was interrupted goes on from its last checkpoint.
+parameters. For Omniglot the machines are those of Santoro's paper (128 rows of 40, four reads, an LSTM of 200), for the
+graph tasks larger ones (128 rows of 50, five reads, an LSTM of 256). Runs are made in pieces (benchmarks.pieces), and
+one that was interrupted goes on from its last checkpoint.
 """
 
 import json
@@ -18,7 +21,7 @@ import torch
 
 from everlong import create_model
 from everlong.checkpoint import list_checkpoints
-from everlong.data.synthetic import RULES, Rules
+from everlong.data.synthetic import RULES, Omniglot, Rules, read_pictures
 from everlong.evaluate.episodes import evaluate_episodes
 from everlong.models.base import AnyLanguageModel
 from everlong.run import load
@@ -37,9 +40,17 @@ SIZES: dict[str, dict[str, Any]] = {
     "ntm": MACHINE,
     "ntm+feed-forward": MACHINE | {"controller": "feed-forward"},
     "dnc": MACHINE,
+    "mann": MACHINE,
     "lstm": {"d_model": 256, "n_layers": 3},
 }
 """Sizes of a model, by its name and, after a plus, what it differs in from the model of that name."""
+GRAPHS: dict[str, Any] = {"d_model": 256, "slot_size": 50, "n_reads": 5}
+OTHER_MACHINES: dict[str, dict[str, Any]] = {
+    "omniglot": {"d_model": 200, "slot_size": 40, "n_reads": 4},
+    "graph-traversal": GRAPHS,
+    "shortest-path": GRAPHS,
+}
+"""What tasks change in all models that have a matrix."""
 SETTINGS: dict[str, Any] = {"lr": 1e-3, "lanes": 1, "warmup": 100, "clip": 10.0, "weight_decay": 0.0, "eval_every": 250}
 
 
@@ -54,16 +65,19 @@ class Job:
     folder: Path
     overrides: dict[str, Any]
     settings: dict[str, Any]
+    pictures: tuple[Path, Path] | None = None
+    """Drawings to train on, and to measure on, where the task is drawn from some."""
 
     @property
     def asked(self) -> dict[str, Any]:
         """What tells this run from others: a row that has it all is its result."""
+        machine = OTHER_MACHINES.get(self.task, {}) if "memory_slots" in SIZES[self.model] else {}
         return {
             "task": self.task,
             "model": self.model,
             "seed": self.seed,
             "sequences": self.sequences,
-            "config": {**SIZES[self.model], **self.overrides},
+            "config": {**SIZES[self.model], **machine, **self.overrides},
             "settings": {**SETTINGS, **self.settings},
         }
 
@@ -78,11 +92,19 @@ class Job:
         steps = max(1, self.sequences // settings["lanes"])
         return TrainConfig(task=self.task, seed=self.seed, steps=steps, keep=1, **settings)
 
+    def rules(self) -> Rules:
+        """The task as trained."""
+        rules = RULES[self.task]()
+        if not isinstance(rules, Omniglot) or self.pictures is None:
+            return rules
+        trained, held_out = (read_pictures([path]) for path in self.pictures)
+        return rules.with_pictures(trained, held_out)
+
 
 def run(job: Job) -> dict[str, Any]:
     """Train, or go on, then measure the last weights at every size."""
     torch.set_num_threads(1)
-    out, rules, config = job.folder / job.task / f"{job.model}-{job.seed}", RULES[job.task](), job.training()
+    out, rules, config = job.folder / job.task / f"{job.model}-{job.seed}", job.rules(), job.training()
     torch.manual_seed(job.seed)
     vectors = {"input_size": rules.input_size, "output_size": rules.output_size}
     model = create_model(job.model.partition("+")[0], **vectors, **job.asked["config"])
@@ -115,12 +137,12 @@ def learned_after(lines: list[dict[str, float]], *, lanes: int) -> int | None:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Mean and spread (largest minus smallest) over seeds: bits as trained, and wrong bits of the hardest trial."""
-    lines = [f"{'model':16s}  seeds  parameters  bits per sequence    wrong bits, hardest   sequences to learn"]
+    """Mean and spread (largest minus smallest) over seeds: bits as trained, and wrong answers of the hardest trial."""
+    lines = [f"{'model':16s}  seeds  parameters  bits per sequence         wrong, hardest   sequences to learn"]
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = [row for row in rows if row["model"] == model]
         bits = [row["trials"][0]["bits_per_sequence"] for row in mine]
-        wrong = [100 * row["trials"][-1]["wrong_bits"] for row in mine]
+        wrong = [100 * share for row in mine for key, share in row["trials"][-1].items() if key.startswith("wrong_")]
         until = ", ".join("–" if (n := row["sequences_to_learn"]) is None else f"{n:,}" for row in mine)
         told = [f"{statistics.mean(values):.4f} ±{max(values) - min(values):.4f}" for values in (bits, wrong)]
         size = f"{mine[0]['parameters']:,}"
@@ -133,8 +155,12 @@ def main() -> None:
     parser = comparison(__doc__, models=list(SIZES), known=SIZES)
     parser.add_argument("--task", default="copy", choices=sorted(RULES))
     parser.add_argument("--sequences", type=int, default=20_000)
+    parser.add_argument("--data", type=Path, help="drawings to train on, for omniglot")
+    parser.add_argument("--valid", type=Path, help="drawings to measure on, for omniglot")
     parser.add_argument("--folder", type=Path, default=Path("runs/algorithms"))
     args = parser.parse_args()
+    if args.task == "omniglot" and not (args.data and args.valid):
+        parser.error("--task omniglot needs --data and --valid")
     jobs = [
         Job(
             task=args.task,
@@ -144,6 +170,7 @@ def main() -> None:
             folder=args.folder / args.name,
             overrides=fields(args.set),
             settings=fields(args.train),
+            pictures=(args.data, args.valid) if args.data else None,
         )
         for seed in args.seeds
         for model in args.models

@@ -13,7 +13,11 @@ def eval_(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")],
     data: Annotated[
         list[Path] | None,
-        typer.Option(metavar="PATH...", help="Text files, JSON lines or folders; or stories, as for training."),
+        typer.Option(
+            metavar="PATH...",
+            help="Text files, JSON lines or folders; or stories, or drawings other than those held out, as for "
+            "training.",
+        ),
     ] = None,
     task: Annotated[
         str | None, typer.Option(help="What the run learned, which it knows itself; another one is refused.")

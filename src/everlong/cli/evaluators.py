@@ -11,7 +11,7 @@ from everlong.cli.babi import eval_stories
 from everlong.cli.episodes import eval_generated
 from everlong.cli.request import Request
 from everlong.cli.texts import eval_text
-from everlong.data.synthetic import RULES
+from everlong.data.synthetic import RULES, Omniglot
 
 
 @final
@@ -36,4 +36,13 @@ GENERATED = Evaluator(
     measure=eval_generated, takes=frozenset({"--sequences"}), why="it is generated and reads no text"
 )  # fmt: skip
 STORIES = Evaluator(measure=eval_stories, takes=frozenset({"--data"}), why="its stories are read whole")
-EVALUATORS: dict[str, Evaluator] = {"lm": TEXT, "mlm": TEXT, "babi": STORIES, **dict.fromkeys(RULES, GENERATED)}
+DRAWN = Evaluator(
+    measure=eval_generated, takes=frozenset({"--data", "--sequences"}), why="it is drawn from pictures"
+)  # fmt: skip
+EVALUATORS: dict[str, Evaluator] = {
+    "lm": TEXT,
+    "mlm": TEXT,
+    "babi": STORIES,
+    **dict.fromkeys(RULES, GENERATED),
+    Omniglot.name: DRAWN,
+}

@@ -17,7 +17,7 @@ def train(
         typer.Option(
             metavar="PATH...",
             help="Text files, JSON lines (.jsonl) or folders; also .gz, .xz and .zst. For babi: a tar archive, a "
-            "folder or qa..._train.txt files.",
+            "folder or qa..._train.txt files. For omniglot: zip files or folders of drawings.",
         ),
     ] = None,
     valid: Annotated[
@@ -25,7 +25,8 @@ def train(
         typer.Option(
             metavar="PATH...",
             help="What to measure on. Without it, the last 5 % of a text is held out: of the documents where there are "
-            "20 or more, else of the text; for babi, its test files are measured.",
+            "20 or more, else of the text; for babi, its test files are measured; of drawings, the last fifth of the "
+            "characters is held out.",
         ),
     ] = None,
     document_separator: Annotated[
@@ -36,7 +37,8 @@ def train(
         typer.Option(
             help="lm, the next token, for language models; mlm, hidden tokens, for encoders; babi, questions about "
             "stories, for language models; or a generated one, which needs no --data, for models that read vectors: "
-            "copy, repeat-copy, associative-recall, priority-sort, dynamic-n-gram.",
+            "copy, repeat-copy, associative-recall, priority-sort, dynamic-n-gram, graph-traversal, shortest-path; or "
+            "omniglot, which is drawn from pictures.",
             metavar="TASK",
         ),
     ] = None,
@@ -95,7 +97,7 @@ def train(
             "Leave that out, or give another --task."
         )
     if "--data" in lessons.takes and not resume and not data:
-        raise ConfigError("no text is given. Write --data and the names of files or folders.")
+        raise ConfigError(f"{lessons.missing}. Write --data and the names of files or folders.")
     source = Source(data=tuple(data or ()), valid=tuple(valid or ()), separator=document_separator, tokenizer=tokenizer)
     code = run_training(recipe, source, out, resume=resume, threads=threads, as_json=as_json)
     if code:
