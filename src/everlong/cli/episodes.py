@@ -8,6 +8,7 @@ from everlong.cli.progress import counting
 from everlong.cli.settings import assign_fields
 from everlong.data.synthetic import Rules
 from everlong.evaluate.episodes import Trial, evaluate_episodes
+from everlong.models.base import AnyLanguageModel
 from everlong.run import Run
 
 
@@ -19,10 +20,7 @@ def eval_generated(
     Raises:
         ConfigError: a field is unknown, or does not fit the task or the model.
     """
-    fields = assign_fields(changes, {"model": type(trained.config), "task": type(rules)})
-    model, rules = trained.language_model, rules.replace(**fields["task"])
-    if fields["model"]:
-        model = model.with_config(**fields["model"])
+    model, rules = changed(trained, rules, changes)
     trials = (None, *rules.trials())
     with counting("sequences", sequences * len(trials)) as report:
         found = evaluate_episodes(model, rules, trials=trials, sequences=sequences, lanes=lanes, report=report)
@@ -32,6 +30,19 @@ def eval_generated(
         answer({"run": run, "model": name, "task": rules.name, "rules": rules.model_dump(), "trials": rows})
     else:
         _print(rules, found)
+
+
+def changed(trained: Run, rules: Rules, changes: Mapping[str, Any]) -> tuple[AnyLanguageModel, Rules]:
+    """The model and the task of a run with some fields changed.
+
+    Raises:
+        ConfigError: a field is unknown, does not fit, or changes the weights.
+    """
+    fields = assign_fields(changes, {"model": type(trained.config), "task": type(rules)})
+    model = trained.language_model
+    if fields["model"]:
+        model = model.with_config(**fields["model"])
+    return model, rules.replace(**fields["task"])
 
 
 def _print(rules: Rules, found: Sequence[Trial]) -> None:
