@@ -163,7 +163,8 @@ def _show_scale(page: "Figure", drawn: "ScalarMappable", box: tuple[float, float
 
 def _say(page: "Figure", text: str, left: float, top: float, **style: Any) -> None:
     width, height = page.get_size_inches()
-    page.text(left / width, top / height, text, **{"color": INK, "verticalalignment": "top", **style})
+    whole: dict[str, Any] = {"color": INK, "verticalalignment": "top", **style}
+    page.text(left / width, top / height, text, fontdict=None, **whole)
 
 
 def _box(page: "Figure", left: float, bottom: float, width: float, height: float) -> tuple[float, float, float, float]:
