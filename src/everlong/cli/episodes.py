@@ -5,26 +5,32 @@ from typing import Any
 
 from everlong.cli.output import answer
 from everlong.cli.progress import counting
+from everlong.cli.request import Request
 from everlong.cli.settings import assign_fields
 from everlong.data.synthetic import Rules
 from everlong.evaluate.episodes import Trial, evaluate_episodes
 from everlong.models.base import AnyLanguageModel
 from everlong.run import Run
+from everlong.train.folder import rules_of
+
+SEQUENCES = 100
+"""Sequences of each size, unless a number is given."""
 
 
-def eval_generated(
-    trained: Run, rules: Rules, changes: Mapping[str, Any], *, sequences: int, lanes: int, as_json: bool
-) -> None:
+def eval_generated(request: Request) -> None:
     """Draw new sequences, as in training and of fixed sizes, and say how well the model does them.
 
     Raises:
         ConfigError: a field is unknown, or does not fit the task or the model.
     """
-    model, rules = changed(trained, rules, changes)
+    trained, rules = request.run, rules_of(request.run.folder)
+    assert rules is not None
+    sequences = SEQUENCES if request.sequences is None else request.sequences
+    model, rules = changed(trained, rules, request.changes)
     trials = (None, *rules.trials())
     with counting("sequences", sequences * len(trials)) as report:
-        found = evaluate_episodes(model, rules, trials=trials, sequences=sequences, lanes=lanes, report=report)
-    if as_json:
+        found = evaluate_episodes(model, rules, trials=trials, sequences=sequences, lanes=request.lanes, report=report)
+    if request.as_json:
         run, name = str(trained.folder), model.architecture
         rows = [trial.to_dict() for trial in found]
         answer({"run": run, "model": name, "task": rules.name, "rules": rules.model_dump(), "trials": rows})
