@@ -49,10 +49,11 @@ def panels_of(traced: Traced) -> list[Panel]:
     found: list[Panel] = []
     episode, trace = traced.episode, traced.trace
     if episode is not None:
+        negative = " (numbers below 0 are green)" if bool((episode.inputs < 0).any()) else ""
         found += _panels(
             "vectors",
             {
-                "input vectors": episode.inputs.numpy().T,
+                f"input vectors{negative}": episode.inputs.numpy().T,
                 "wanted answers": answer_image(episode.targets, episode),
                 "given answers (wrong bits are red)": answer_image(trace.answers.sigmoid(), episode),
             },

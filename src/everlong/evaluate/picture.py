@@ -33,10 +33,10 @@ SHORTEST, LONGEST, STEP, TOKEN = 5.4, 12.0, 0.16, 0.12
 CHANNEL, SLOT = 0.085, 0.0145
 """Inches of a row, as long as panels stay within these bounds, the last of them for more than two heads."""
 LOWEST, HIGHEST, HIGHEST_OF_MANY = 0.3, 1.9, 1.15
-LETTER = 0.062
-"""Inches that a letter of a token's label takes."""
+LETTER = {"heading": 0.1, "name": 0.087, "outcome": 0.07, "token": 0.062}
+"""Inches that a letter takes on average, with room to spare, by what it is a letter of."""
 NAMED = 4
-"""Phases that are named at most; of more, the names would be everywhere."""
+"""Phases that are named and marked at most; of more, names and marks would be everywhere."""
 
 
 def draw(examples: Sequence[Traced], heading: str) -> "Figure":
@@ -44,8 +44,10 @@ def draw(examples: Sequence[Traced], heading: str) -> "Figure":
     from matplotlib.figure import Figure
 
     widths = [time_inches(traced) for traced in examples]
+    words = [words_inches("heading", heading), *(words_inches("name", traced.name) for traced in examples)]
+    words += [words_inches("outcome", traced.outcome) for traced in examples]
     whole = HEADING + sum(_inches(traced) for traced in examples)
-    page = Figure(figsize=(LEFT + max(widths) + RIGHT, whole), facecolor="white")
+    page = Figure(figsize=(LEFT + max(*widths, *words) + RIGHT, whole), facecolor="white")
     _say(page, heading, LEFT, whole - 0.16, size=11, weight="bold")
     top = whole - HEADING
     for traced, width in zip(examples, widths, strict=True):
@@ -59,6 +61,11 @@ def time_inches(traced: Traced) -> float:
     if traced.labels:
         return max(SHORTEST, traced.steps * TOKEN)
     return min(max(SHORTEST, traced.steps * STEP), LONGEST)
+
+
+def words_inches(kind: str, words: str) -> float:
+    """How long a line is."""
+    return LETTER[kind] * len(words)
 
 
 def panel_inches(panel: Panel) -> float:
@@ -75,7 +82,9 @@ def is_last(panel: Panel) -> bool:
 
 def _ticks_inches(traced: Traced, panel: Panel) -> float:
     """What the labels of the tokens take below the last panel of each kind."""
-    return LETTER * max(len(label) for label in traced.labels) + 0.05 if traced.labels and is_last(panel) else 0.0
+    if not traced.labels or not is_last(panel):
+        return 0.0
+    return max(words_inches("token", label) for label in traced.labels) + 0.05
 
 
 def _inches(traced: Traced) -> float:
@@ -107,7 +116,7 @@ def _draw_one(page: "Figure", traced: Traced, *, top: float, width: float) -> No
         top -= GAP + height
         axes = page.add_axes(_box(page, LEFT, top, width, height))
         drawn = _paint(axes, panel)
-        for phase in phases_of(traced)[1:]:
+        for phase in named[1:]:
             axes.axvline(phase.first - 0.5, color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)))
         if panel.place == 0 and panel.scale in ("writes", "reads"):
             _show_scale(page, drawn, _box(page, LEFT + width + 0.1, top, 0.09, height))
@@ -120,11 +129,12 @@ def _paint(axes: "Axes", panel: Panel) -> "ScalarMappable":
 
     colours = LinearSegmentedColormap.from_list(panel.scale, COLOURS[panel.scale])
     vectors = panel.scale == "vectors"
+    # A MANN's usage counts every read and write; all else that is drawn is at most 1, or nearly.
     reach = max(1.0, float(abs(panel.image).max()))
     drawn = axes.imshow(
         panel.image,
         cmap=colours,
-        norm=Normalize(-reach, reach) if vectors else PowerNorm(0.5, 0.0, 1.0, clip=True),
+        norm=Normalize(-reach, reach) if vectors else PowerNorm(0.5, 0.0, reach, clip=True),
         aspect="auto",
         interpolation="none",
         origin="upper" if vectors else "lower",
@@ -144,9 +154,8 @@ def _mark_time(axes: "Axes", traced: Traced, panel: Panel, *, lowest: bool) -> N
     from matplotlib.ticker import MaxNLocator
 
     if traced.labels:
-        axes.set_xticks(
-            range(traced.steps), traced.labels if is_last(panel) else [""] * traced.steps, rotation=90, fontsize=7
-        )
+        labels = traced.labels if is_last(panel) else ()
+        axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
         axes.tick_params(labelbottom=lowest)

@@ -98,7 +98,7 @@ def _drawn(examples: Sequence[Traced], heading: str, kind: str) -> bytes:
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         page = draw(examples, heading)
         metadata = {"Creator": None, "Date": None} if kind == "svg" else {}
-        page.savefig(written, format=kind, dpi=DPI, metadata=metadata, bbox_inches="tight", pad_inches=0.15)
+        page.savefig(written, format=kind, dpi=DPI, metadata=metadata)
     return written.getvalue()
 
 

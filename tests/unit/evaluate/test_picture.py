@@ -47,7 +47,7 @@ def test_panels_are_vectors_then_writes_then_reads_then_usage() -> None:
     traced = made(steps=6, slots=4, reads=2, used=True)
     panels = panels_of(traced)
     assert [panel.title for panel in panels] == [
-        "input vectors",
+        "input vectors (numbers below 0 are green)",
         "wanted answers",
         "given answers (wrong bits are red)",
         "write weights",
