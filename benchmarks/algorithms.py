@@ -1,11 +1,14 @@
 """Generated tasks: how soon a machine learns one, and whether it goes on at lengths that it never saw.
 
     python -m benchmarks.algorithms --task copy --models ntm dnc lstm --seeds 0 1 2 --sequences 20000
+    python -m benchmarks.algorithms --task omniglot --models mann lstm --data small1.zip --valid small2.zip
 
-Matrices and controllers are those of the NTM's paper (128 rows of 20, an LSTM of 100), for both machines: at length 120
+Matrices and controllers are those of the NTM's paper (128 rows of 20, an LSTM of 100), for all machines: at length 120
 each vector needs a row of its own. The LSTM beside them is the paper's, three layers of 256, with many times as many
-parameters. Every run trains on one thread. Runs that the result file has already, with the same settings, are kept, and
-one that was interrupted goes on from its last checkpoint: a long comparison can be made in pieces.
+parameters. For Omniglot the machines are those of Santoro's paper (128 rows of 40, four reads, an LSTM of 200), for the
+graph tasks larger ones (128 rows of 50, five reads, an LSTM of 256). Every run trains on one thread. Runs that the
+result file has already, with the same settings, are kept, and one that was interrupted goes on from its last
+checkpoint: a long comparison can be made in pieces.
 """
 
 import argparse
@@ -26,7 +29,7 @@ import torch
 
 from everlong import create_model
 from everlong.checkpoint import list_checkpoints
-from everlong.data.synthetic import RULES
+from everlong.data.synthetic import RULES, Omniglot, Rules, read_pictures
 from everlong.evaluate.episodes import evaluate_episodes
 from everlong.run import load
 from everlong.train import TrainConfig, train
@@ -38,7 +41,19 @@ LEARNED = 0.05
 """Bits per sequence below which a task is learned (copy, associative recall)."""
 
 MACHINE: dict[str, Any] = {"d_model": 100, "n_layers": 1, "memory_slots": 128, "slot_size": 20, "n_reads": 1}
-SIZES: dict[str, dict[str, Any]] = {"ntm": MACHINE, "dnc": MACHINE, "lstm": {"d_model": 256, "n_layers": 3}}
+SIZES: dict[str, dict[str, Any]] = {
+    "ntm": MACHINE,
+    "dnc": MACHINE,
+    "mann": MACHINE,
+    "lstm": {"d_model": 256, "n_layers": 3},
+}
+GRAPHS: dict[str, Any] = {"d_model": 256, "slot_size": 50, "n_reads": 5}
+OTHER_MACHINES: dict[str, dict[str, Any]] = {
+    "omniglot": {"d_model": 200, "slot_size": 40, "n_reads": 4},
+    "graph-traversal": GRAPHS,
+    "shortest-path": GRAPHS,
+}
+"""What tasks change in all models that have a matrix."""
 SETTINGS: dict[str, Any] = {"lr": 1e-3, "lanes": 4, "warmup": 100, "clip": 1.0, "weight_decay": 0.0, "eval_every": 250}
 
 
@@ -53,16 +68,19 @@ class Job:
     folder: Path
     overrides: dict[str, Any]
     settings: dict[str, Any]
+    pictures: tuple[Path, Path] | None = None
+    """Drawings to train on, and to measure on, where the task is drawn from some."""
 
     @property
     def asked(self) -> dict[str, Any]:
         """What tells this run from others: a row that has it all is its result."""
+        machine = OTHER_MACHINES.get(self.task, {}) if "memory_slots" in SIZES[self.model] else {}
         return {
             "task": self.task,
             "model": self.model,
             "seed": self.seed,
             "sequences": self.sequences,
-            "config": {**SIZES[self.model], **self.overrides},
+            "config": {**SIZES[self.model], **machine, **self.overrides},
             "settings": {**SETTINGS, **self.settings},
         }
 
@@ -72,11 +90,19 @@ class Job:
         steps = max(1, self.sequences // settings["lanes"])
         return TrainConfig(task=self.task, seed=self.seed, steps=steps, keep=1, **settings)
 
+    def rules(self) -> Rules:
+        """The task as trained."""
+        rules = RULES[self.task]()
+        if not isinstance(rules, Omniglot) or self.pictures is None:
+            return rules
+        trained, held_out = (read_pictures([path]) for path in self.pictures)
+        return rules.with_pictures(trained, held_out)
+
 
 def run(job: Job) -> dict[str, Any]:
     """Train, or go on, then measure the last weights at every size."""
     torch.set_num_threads(1)
-    out, rules, config = job.folder / job.task / f"{job.model}-{job.seed}", RULES[job.task](), job.training()
+    out, rules, config = job.folder / job.task / f"{job.model}-{job.seed}", job.rules(), job.training()
     torch.manual_seed(job.seed)
     vectors = {"input_size": rules.input_size, "output_size": rules.output_size}
     model = create_model(job.model, **vectors, **job.asked["config"])
@@ -112,12 +138,12 @@ def unfinished(jobs: list[Job], rows: list[dict[str, Any]], result: Path) -> lis
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Mean and spread (largest minus smallest) over seeds: bits as trained, and wrong bits of the hardest trial."""
-    lines = [f"{'model':6s}  seeds  parameters  bits per sequence    wrong bits, hardest   sequences to learn"]
+    """Mean and spread (largest minus smallest) over seeds: bits as trained, and wrong answers of the hardest trial."""
+    lines = [f"{'model':6s}  seeds  parameters  bits per sequence         wrong, hardest   sequences to learn"]
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = [row for row in rows if row["model"] == model]
         bits = [row["trials"][0]["bits_per_sequence"] for row in mine]
-        wrong = [100 * row["trials"][-1]["wrong_bits"] for row in mine]
+        wrong = [100 * share for row in mine for key, share in row["trials"][-1].items() if key.startswith("wrong_")]
         until = ", ".join("–" if (n := row["sequences_to_learn"]) is None else f"{n:,}" for row in mine)
         told = [f"{statistics.mean(values):.4f} ±{max(values) - min(values):.4f}" for values in (bits, wrong)]
         size = f"{mine[0]['parameters']:,}"
@@ -132,12 +158,16 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["ntm", "dnc", "lstm"], choices=sorted(SIZES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--sequences", type=int, default=20_000)
+    parser.add_argument("--data", type=Path, help="drawings to train on, for omniglot")
+    parser.add_argument("--valid", type=Path, help="drawings to measure on, for omniglot")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="model fields, as JSON values")
     parser.add_argument("--train", nargs="*", default=[], metavar="KEY=VALUE", help="training fields, as JSON values")
     parser.add_argument("--folder", type=Path, default=Path("runs/algorithms"))
     parser.add_argument("--name", default="")
     args = parser.parse_args()
+    if args.task == "omniglot" and not (args.data and args.valid):
+        parser.error("--task omniglot needs --data and --valid")
     overrides, settings = (
         {k: json.loads(v) for k, _, v in (pair.partition("=") for pair in given)} for given in (args.set, args.train)
     )
@@ -150,6 +180,7 @@ def main() -> None:
             folder=args.folder / args.name,
             overrides=overrides,
             settings=settings,
+            pictures=(args.data, args.valid) if args.data else None,
         )
         for seed in args.seeds
         for model in args.models

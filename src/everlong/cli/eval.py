@@ -12,7 +12,11 @@ from everlong.errors import ConfigError
 def eval_(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")],
     data: Annotated[
-        list[Path] | None, typer.Option(metavar="PATH...", help="Text files, JSON lines or folders.")
+        list[Path] | None,
+        typer.Option(
+            metavar="PATH...",
+            help="Text files, JSON lines or folders; for omniglot, drawings other than those held out.",
+        ),
     ] = None,
     task: Annotated[
         str | None, typer.Option(help="What the run learned, which it knows itself; another one is refused.")

@@ -10,7 +10,7 @@ from typing import final
 from everlong.cli.episodes import eval_generated
 from everlong.cli.request import Request
 from everlong.cli.texts import eval_text
-from everlong.data.synthetic import RULES
+from everlong.data.synthetic import RULES, Omniglot
 
 
 @final
@@ -34,4 +34,12 @@ TEXT = Evaluator(
 GENERATED = Evaluator(
     measure=eval_generated, takes=frozenset({"--sequences"}), why="it is generated and reads no text"
 )  # fmt: skip
-EVALUATORS: dict[str, Evaluator] = {"lm": TEXT, "mlm": TEXT, **dict.fromkeys(RULES, GENERATED)}
+DRAWN = Evaluator(
+    measure=eval_generated, takes=frozenset({"--data", "--sequences"}), why="it is drawn from pictures"
+)  # fmt: skip
+EVALUATORS: dict[str, Evaluator] = {
+    "lm": TEXT,
+    "mlm": TEXT,
+    **dict.fromkeys(RULES, GENERATED),
+    Omniglot.name: DRAWN,
+}

@@ -14,14 +14,18 @@ def train(
     model: Annotated[str, typer.Argument(help="Architecture; everlong models lists them.", metavar="MODEL")] = "",
     data: Annotated[
         list[Path] | None,
-        typer.Option(metavar="PATH...", help="Text files, JSON lines (.jsonl) or folders; also .gz, .xz and .zst."),
+        typer.Option(
+            metavar="PATH...",
+            help="Text files, JSON lines (.jsonl) or folders; also .gz, .xz and .zst. For omniglot, zip files or "
+            "folders of drawings.",
+        ),
     ] = None,
     valid: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="PATH...",
             help="Text to measure on. Without it, the last 5 % of --data is held out: of the documents where there are "
-            "20 or more, else of the text.",
+            "20 or more, else of the text; of drawings, the last fifth of the characters.",
         ),
     ] = None,
     document_separator: Annotated[
@@ -32,7 +36,7 @@ def train(
         typer.Option(
             help="lm, the next token, for language models; mlm, hidden tokens, for encoders; or a generated one, which "
             "needs no --data, for models that read vectors: copy, repeat-copy, associative-recall, priority-sort, "
-            "dynamic-n-gram.",
+            "dynamic-n-gram, graph-traversal, shortest-path; or omniglot, which is drawn from pictures.",
             metavar="TASK",
         ),
     ] = None,
@@ -91,7 +95,7 @@ def train(
             "Leave that out, or give another --task."
         )
     if "--data" in lessons.takes and not resume and not data:
-        raise ConfigError("no text is given. Write --data and the names of files or folders.")
+        raise ConfigError(f"{lessons.missing}. Write --data and the names of files or folders.")
     source = Source(data=tuple(data or ()), valid=tuple(valid or ()), separator=document_separator, tokenizer=tokenizer)
     code = run_training(recipe, source, out, resume=resume, threads=threads, as_json=as_json)
     if code:

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Literal, final
+from typing import Any, Literal, NamedTuple, final
 
 import numpy as np
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from everlong.data.synthetic import Episode
 from everlong.evaluate.traced import Traced
 from everlong.shapes import IGNORE
 
@@ -17,7 +18,7 @@ Scale = Literal["vectors", "writes", "reads", "usage"]
 
 NOT_ASKED, PAPER, BLACK = (0.949, 0.945, 0.929), (1.0, 1.0, 1.0), (0.13, 0.145, 0.165)
 MISSED, FALSE = (0.98, 0.62, 0.7), (0.78, 0.05, 0.25)
-"""Wrong bits: ones that were answered 0, and zeros that were answered 1."""
+"""Ones that were answered 0, and zeros that were answered 1."""
 
 
 @final
@@ -44,18 +45,27 @@ class Phase:
     asked: bool
 
 
+class AnswerRows(NamedTuple):
+    """What should have been answered (`IGNORE` where nothing is asked for), its chance, and what was guessed."""
+
+    wanted: Float[Tensor, "t o"]
+    given: Float[Tensor, "t o"]
+    guessed: Bool[Tensor, "t o"]
+
+
 def panels_of(traced: Traced) -> list[Panel]:
     """What was shown, wanted and answered, where vectors were read; then writes, reads and usage."""
     found: list[Panel] = []
     episode, trace = traced.episode, traced.trace
     if episode is not None:
+        rows = answer_rows(episode.targets, trace.answers)
         negative = " (numbers below 0 are green)" if bool((episode.inputs < 0).any()) else ""
         found += _panels(
             "vectors",
             {
                 f"input vectors{negative}": episode.inputs.numpy().T,
-                "wanted answers": answer_image(episode.targets, episode),
-                "given answers (wrong bits are red)": answer_image(trace.answers.sigmoid(), episode),
+                "wanted answers": answer_image(rows.wanted, rows.wanted > 0.5, rows.wanted),
+                "given answers (what is wrong is red)": answer_image(rows.given, rows.guessed, rows.wanted),
             },
         )
     found += _panels("writes", _by_head("write weights", trace.writes))
@@ -80,11 +90,22 @@ def _by_head(what: str, weights: Tensor) -> dict[str, Image]:
     }
 
 
-def answer_image(chances: Tensor, episode: Episode) -> Image:
-    """Chances of ones as grey, those on the wrong side of 1/2 as red, and steps that ask for nothing as paper."""
-    ones, targets = chances.double().numpy().T[..., None], episode.targets.numpy().T[..., None]
+def answer_rows(targets: Float[Tensor, "t q"], logits: Float[Tensor, "t o"]) -> AnswerRows:
+    """A row for each bit, or for each choice."""
+    if targets.shape == logits.shape:
+        return AnswerRows(wanted=targets, given=logits.sigmoid(), guessed=logits > 0)
+    choices = logits.shape[1] // targets.shape[1]
+    given = logits.unflatten(1, (-1, choices)).softmax(dim=-1)
+    guessed = F.one_hot(given.argmax(dim=-1), choices) > 0
+    right = F.one_hot(targets.clamp(min=0).long(), choices).to(targets.dtype)
+    wanted = right.where(targets[..., None] != IGNORE, IGNORE)
+    return AnswerRows(wanted=wanted.flatten(1), given=given.flatten(1), guessed=guessed.flatten(1))
+
+
+def answer_image(chances: Tensor, guessed: Tensor, wanted: Tensor) -> Image:
+    """Chances as grey, as red where the guess is wrong, and what is not asked for in a tint of paper."""
+    ones, guess, targets = (x.numpy().T[..., None] for x in (chances.double(), guessed, wanted))
     grey = PAPER + ones * np.subtract(BLACK, PAPER)
-    guess = ones > 0.5
     red = np.where(guess, FALSE, MISSED)
     return np.where(targets == IGNORE, NOT_ASKED, np.where(guess == (targets > 0.5), grey, red))
 

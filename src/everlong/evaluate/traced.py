@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, final
+from typing import Any, Literal, final
 
 import torch
 
 from everlong.data import Document, Tokenizer
 from everlong.data.synthetic import Episode, Rules, Sizes
 from everlong.evaluate.addressing import count_addressed_right, places
-from everlong.evaluate.episodes import count_wrong, draw_measured, require_vectors
+from everlong.evaluate.episodes import are_wrong, draw_measured, require_vectors
 from everlong.evaluate.trace import Trace, trace
 from everlong.models.machine import MachineModel
 from everlong.shapes import IGNORE
@@ -30,6 +30,8 @@ class Traced:
     """What was shown and asked for, where vectors were read."""
     labels: tuple[str, ...] = ()
     """The tokens, where tokens were read."""
+    unit: Literal["bits", "answers"] = "bits"
+    """What was asked for: bits, or choices."""
     shown_at: Mapping[int, int] = field(default_factory=dict[int, int])
     """For each step that asks for a vector which was shown, the step that showed it."""
 
@@ -39,14 +41,14 @@ class Traced:
         return len(self.trace.answers)
 
     @property
-    def n_bits(self) -> int:
-        """Bits that were asked for."""
+    def n_asked(self) -> int:
+        """Bits, or choices, that were asked for."""
         return 0 if self.episode is None else int((self.episode.targets != IGNORE).sum())
 
     @property
     def n_wrong(self) -> int:
         """How many of them were likelier guessed otherwise."""
-        return 0 if self.episode is None else int(count_wrong(self.trace.answers[None], self.episode.targets[None]))
+        return 0 if self.episode is None else int(are_wrong(self.trace.answers[None], self.episode.targets[None]).sum())
 
     @property
     def n_right(self) -> int:
@@ -56,17 +58,17 @@ class Traced:
     @property
     def outcome(self) -> str:
         """How it went, in words; nothing where nothing is asked for."""
-        bits = f"{self.n_wrong:,} of {self.n_bits:,} bits wrong" if self.n_bits else ""
+        wrong = f"{self.n_wrong:,} of {self.n_asked:,} {self.unit} wrong" if self.n_asked else ""
         right = f"; {self.n_right:,} of {len(self.shown_at):,} answers addressed right" if self.shown_at else ""
-        return bits + right
+        return wrong + right
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as JSON values."""
-        bits = {"n_bits": self.n_bits, "n_wrong": self.n_wrong} if self.n_bits else {}
+        asked = {f"n_{self.unit}": self.n_asked, "n_wrong": self.n_wrong} if self.n_asked else {}
         right = {"n_shown": len(self.shown_at), "n_addressed_right": self.n_right} if self.shown_at else {}
         tokens = {"tokens": list(self.labels)} if self.labels else {}
         heads = {"writes": places(self.trace.writes), "reads": places(self.trace.reads)}
-        return {"name": self.name, "steps": self.steps, **bits, **right, **tokens, **heads}
+        return {"name": self.name, "steps": self.steps, **asked, **right, **tokens, **heads}
 
 
 def trace_episodes(model: MachineModel[Any], rules: Rules, sizes: Sizes, *, count: int, first: int) -> Iterator[Traced]:
@@ -75,6 +77,7 @@ def trace_episodes(model: MachineModel[Any], rules: Rules, sizes: Sizes, *, coun
     Raises:
         ConfigError: the model's vectors are not those of the task.
     """
+    rules = rules.measured()
     require_vectors(model, rules)
     for n, episode in enumerate(draw_measured(rules, sizes, count=count, first=first), start=first):
         said = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
@@ -82,6 +85,7 @@ def trace_episodes(model: MachineModel[Any], rules: Rules, sizes: Sizes, *, coun
             name=f"{rules.name}, {said}, sequence {n:,}",
             trace=trace(model, episode.inputs),
             episode=episode,
+            unit=rules.unit,
             shown_at=rules.shown_at(episode),
         )
 

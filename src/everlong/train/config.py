@@ -10,7 +10,16 @@ from everlong.data import MaskUnit
 
 Precision = Literal["float32", "bfloat16", "float16"]
 TextTask = Literal["lm", "mlm"]
-GeneratedTask = Literal["copy", "repeat-copy", "associative-recall", "priority-sort", "dynamic-n-gram"]
+GeneratedTask = Literal[
+    "copy",
+    "repeat-copy",
+    "associative-recall",
+    "priority-sort",
+    "dynamic-n-gram",
+    "graph-traversal",
+    "shortest-path",
+    "omniglot",
+]
 TaskName = Literal[TextTask, GeneratedTask]
 
 RESULT_NEUTRAL = frozenset(

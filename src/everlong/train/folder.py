@@ -3,7 +3,8 @@
 config.json     the model's architecture and fields     tokenizer.json   text to tokens
 train.json      the training settings and the data      .lock            the process that writes here
 
-Each task says what its data are; a run of a generated task has the rules for data, and no tokenizer.
+Each task says what its data are; a run of a generated task has the rules for data, and no tokenizer. Pictures that its
+sequences are drawn from are kept in pictures.safetensors.
 """
 
 import fcntl
@@ -15,7 +16,7 @@ from typing import Any, cast
 
 from everlong.checkpoint import CHECKPOINTS, CONFIG, list_checkpoints
 from everlong.data.sealed import read_sealed, write_sealed
-from everlong.data.synthetic import RULES, Rules
+from everlong.data.synthetic import PICTURES, RULES, Rules
 from everlong.errors import RunError
 from everlong.storage import disk_errors
 from everlong.train.config import RESULT_NEUTRAL, TrainConfig
@@ -24,7 +25,7 @@ from everlong.train.task import Task
 TRAIN, LOCK = "train.json", ".lock"
 OURS = {
     *(CONFIG, TRAIN, LOCK, CHECKPOINTS, "metrics.jsonl", "tensorboard", "tokenizer.json"),
-    *("store", "valid", "examples", "examples-valid"),
+    *("store", "valid", "examples", "examples-valid", PICTURES),
 }
 
 
@@ -90,6 +91,7 @@ def describe_run(folder: Path, task: Task, config: TrainConfig) -> None:
     model = task.objective.model
     if task.tokenizer is not None:
         task.tokenizer.save(folder)
+    task.keep(folder)
     write_sealed(folder / TRAIN, {"training": config.model_dump(mode="json"), "data": task.facts()})
     write_sealed(folder / CONFIG, {"architecture": model.architecture, "model": model.config.model_dump(mode="json")})
 
@@ -104,14 +106,17 @@ def training_of(folder: Path) -> TrainConfig:
 
 
 def rules_of(folder: Path) -> Rules | None:
-    """How the sequences of a run are drawn; ``None`` where none are.
+    """How the sequences of a run are drawn, and what from; ``None`` where none are.
 
     Raises:
-        DamagedFile: ``train.json`` is missing or altered.
+        DamagedFile: ``train.json`` is missing or altered, or what the sequences are drawn from is.
     """
     about = cast("dict[str, dict[str, Any]]", read_sealed(folder / TRAIN))
     rules = RULES.get(about["training"].get("task", "lm"))
-    return rules and rules.parse(about["data"])
+    if rules is None:
+        return None
+    fields = {name: value for name, value in about["data"].items() if name in rules.model_fields}
+    return rules.parse(fields).kept_in(folder)
 
 
 def require_same_run(folder: Path, task: Task, config: TrainConfig) -> None:

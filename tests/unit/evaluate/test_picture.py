@@ -12,7 +12,18 @@ import torch
 
 from everlong.data.synthetic import Episode
 from everlong.errors import ConfigError, RunError
-from everlong.evaluate.panels import BLACK, FALSE, MISSED, NOT_ASKED, PAPER, Phase, answer_image, panels_of, phases_of
+from everlong.evaluate.panels import (
+    BLACK,
+    FALSE,
+    MISSED,
+    NOT_ASKED,
+    PAPER,
+    Phase,
+    answer_image,
+    answer_rows,
+    panels_of,
+    phases_of,
+)
 from everlong.evaluate.picture import LONGEST, SHORTEST, TOKEN, draw, time_inches
 from everlong.evaluate.picture_file import require_drawable, write_picture
 from everlong.evaluate.trace import Trace
@@ -49,7 +60,7 @@ def test_panels_are_vectors_then_writes_then_reads_then_usage() -> None:
     assert [panel.title for panel in panels] == [
         "input vectors (numbers below 0 are green)",
         "wanted answers",
-        "given answers (wrong bits are red)",
+        "given answers (what is wrong is red)",
         "write weights",
         "read weights, head 1 of 2",
         "read weights, head 2 of 2",
@@ -65,11 +76,23 @@ def test_panels_are_vectors_then_writes_then_reads_then_usage() -> None:
 
 
 def test_wrong_bits_are_red_and_right_ones_as_dark_as_they_are_likely() -> None:
-    targets = torch.tensor([[IGNORE], [1.0], [0.0], [1.0], [0.0]])
-    episode = Episode(inputs=torch.zeros(5, 1), targets=targets)
-    image = answer_image(torch.tensor([[0.9], [1.0], [0.0], [0.4], [0.6]]), episode)
+    wanted = torch.tensor([[IGNORE], [1.0], [0.0], [1.0], [0.0]])
+    given = torch.tensor([[0.9], [1.0], [0.0], [0.4], [0.6]])
+    image = answer_image(given, given > 0.5, wanted)
     assert image.shape == (1, 5, 3)
     np.testing.assert_allclose(image[0], [NOT_ASKED, BLACK, PAPER, MISSED, FALSE], atol=1e-6)
+
+
+def test_choices_are_shown_one_row_each() -> None:
+    targets, logits = torch.tensor([[1.0], [IGNORE]]), torch.tensor([[0.0, 3.0, 0.0], [1.0, 2.0, 3.0]])
+    rows = answer_rows(targets, logits)
+    assert rows.wanted.tolist() == [[0.0, 1.0, 0.0], [IGNORE] * 3]
+    assert rows.guessed.tolist() == [[False, True, False], [False, False, True]]
+    torch.testing.assert_close(rows.given, logits.softmax(dim=-1))
+    bits = answer_rows(targets, logits[:, :1] - 0.5)
+    assert torch.equal(bits.wanted, targets)
+    assert bits.guessed.tolist() == [[False], [True]]
+    torch.testing.assert_close(bits.given, (logits[:, :1] - 0.5).sigmoid())
 
 
 def test_phases_are_stretches_of_asking() -> None:

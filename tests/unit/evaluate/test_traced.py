@@ -29,7 +29,7 @@ def test_episodes_are_those_that_are_measured() -> None:
     for traced, episode in zip(found, drawn, strict=True):
         assert traced.episode is not None
         assert torch.equal(traced.episode.inputs, episode.inputs)
-        assert (traced.steps, traced.n_bits, dict(traced.shown_at)) == (9, 8, {5: 0, 6: 1, 7: 2, 8: 3})
+        assert (traced.steps, traced.n_asked, dict(traced.shown_at)) == (9, 8, {5: 0, 6: 1, 7: 2, 8: 3})
     assert [traced.name for traced in found] == ["copy, length 4, sequence 1", "copy, length 4, sequence 2"]
 
 
