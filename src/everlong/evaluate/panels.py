@@ -55,7 +55,7 @@ def panels_of(traced: Traced) -> list[Panel]:
             {
                 f"input vectors{negative}": episode.inputs.numpy().T,
                 "wanted answers": answer_image(episode.targets, episode),
-                "given answers (wrong bits are red)": answer_image(trace.answers.sigmoid(), episode),
+                "given answers (what is wrong is red)": answer_image(trace.answers.sigmoid(), episode),
             },
         )
     found += _panels("writes", _by_head("write weights", trace.writes))

@@ -49,7 +49,7 @@ def test_panels_are_vectors_then_writes_then_reads_then_usage() -> None:
     assert [panel.title for panel in panels] == [
         "input vectors (numbers below 0 are green)",
         "wanted answers",
-        "given answers (wrong bits are red)",
+        "given answers (what is wrong is red)",
         "write weights",
         "read weights, head 1 of 2",
         "read weights, head 2 of 2",
