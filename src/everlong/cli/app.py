@@ -15,6 +15,7 @@ from everlong.cli.generate import generate
 from everlong.cli.models import models
 from everlong.cli.output import say
 from everlong.cli.paths import ManyPaths
+from everlong.cli.probe import probe
 from everlong.cli.train import train
 from everlong.errors import EverlongError
 
@@ -36,6 +37,7 @@ app.command(cls=ManyPaths)(train)
 app.command()(generate)
 app.command()(chat)
 app.command("eval", cls=ManyPaths)(eval_)
+app.command(cls=ManyPaths)(probe)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,7 +1,7 @@
 """``everlong eval`` of a generated task: bits per sequence and wrong answers, by size and by mark."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from everlong.cli.output import answer
 from everlong.cli.progress import counting
@@ -9,6 +9,8 @@ from everlong.cli.request import Request
 from everlong.cli.settings import assign_fields
 from everlong.data.synthetic import Omniglot, Rules, read_pictures
 from everlong.evaluate.episodes import Trial, evaluate_episodes
+from everlong.models.base import AnyLanguageModel
+from everlong.run import Run
 from everlong.train.folder import rules_of
 
 if TYPE_CHECKING:
@@ -28,12 +30,9 @@ def eval_generated(request: Request) -> None:
     trained, rules = request.run, rules_of(request.run.folder)
     assert rules is not None
     sequences = SEQUENCES if request.sequences is None else request.sequences
-    fields = assign_fields(request.changes, {"model": type(trained.config), "task": type(rules)})
-    model, rules = trained.language_model, rules.replace(**fields["task"])
+    model, rules = changed(trained, rules, request.changes)
     if isinstance(rules, Omniglot) and request.data:
         rules = rules.with_pictures(rules.pictures[0], read_pictures(request.data))
-    if fields["model"]:
-        model = model.with_config(**fields["model"])
     trials = (None, *rules.trials())
     with counting("sequences", sequences * len(trials)) as report:
         found = evaluate_episodes(model, rules, trials=trials, sequences=sequences, lanes=request.lanes, report=report)
@@ -43,6 +42,19 @@ def eval_generated(request: Request) -> None:
         answer({"run": run, "model": name, "task": rules.name, "rules": rules.model_dump(), "trials": rows})
     else:
         _print(rules, found)
+
+
+def changed(trained: Run, rules: Rules, changes: Mapping[str, Any]) -> tuple[AnyLanguageModel, Rules]:
+    """The model and the task of a run with some fields changed.
+
+    Raises:
+        ConfigError: a field is unknown, does not fit, or changes the weights.
+    """
+    fields = assign_fields(changes, {"model": type(trained.config), "task": type(rules)})
+    model = trained.language_model
+    if fields["model"]:
+        model = model.with_config(**fields["model"])
+    return model, rules.replace(**fields["task"])
 
 
 def _print(rules: Rules, found: Sequence[Trial]) -> None:

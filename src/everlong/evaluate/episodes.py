@@ -167,9 +167,9 @@ def evaluate_episodes(
     return tuple(found)
 
 
-def draw_measured(rules: Rules, sizes: Sizes | None, *, count: int) -> Iterator[Episode]:
-    """The first episodes that are measured at these sizes, or at those of training; never those that are trained on."""
-    for n in range(count):
+def draw_measured(rules: Rules, sizes: Sizes | None, *, count: int, first: int = 0) -> Iterator[Episode]:
+    """Episodes that are measured at these sizes, or at those of training; never those that are trained on."""
+    for n in range(first, first + count):
         rng = generator(MEASURED, n, *(() if sizes is None else sizes.values()))
         yield rules.draw(rng, rules.draw_sizes(rng) if sizes is None else sizes)
 

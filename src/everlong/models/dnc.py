@@ -20,7 +20,7 @@ from torch import Tensor
 
 from everlong.clock import Clock
 from everlong.memory import Memory, memory_type
-from everlong.models.machine import MachineConfig, MachineModel
+from everlong.models.machine import MachineConfig, MachineModel, Touched
 from everlong.models.registry import register
 from everlong.nn.allocation import (
     allocate,
@@ -276,6 +276,11 @@ class DNC(MachineModel[DNCMemory]):
     def remember(self, state: MachineState, clock: Clock) -> DNCMemory:
         """The memory that holds a state."""
         return self._memory(state, clock.following)
+
+    def touched(self, before: DNCMemory, after: DNCMemory) -> Touched:
+        """Weights and usage as a step left them; what it wrote counts as used from the next step on."""
+        del before
+        return Touched(writes=after.writing[:, None], reads=after.reading, usage=after.usage)
 
     def _memory(self, state: MachineState, position: Tensor) -> DNCMemory:
         hidden, cell, read, (matrix, usage, precedence, links, reading, writing) = state

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from everlong.clock import Clock
 from everlong.memory import Memory, memory_type
-from everlong.models.machine import MachineConfig, MachineModel
+from everlong.models.machine import MachineConfig, MachineModel, Touched
 from everlong.models.registry import register
 from everlong.nn.allocation import least_used
 from everlong.nn.content import Asked, Found, ask, ask_back, find, find_back
-from everlong.nn.interface import Interface, Told
+from everlong.nn.interface import CLIP, Interface, Told
 from everlong.nn.machine import Leaves, MachineState, Read, Weights
 
 
@@ -70,6 +70,13 @@ class _Kept(NamedTuple):
     found: Found
 
 
+def write_weights(
+    unused: Float[Tensor, "b s"], before: Float[Tensor, "b h s"], alpha: Tensor
+) -> Float[Tensor, "b h s"]:
+    """Of each head: from the least used slots (`alpha` 0) to where it read at the step before (1)."""
+    return torch.lerp(unused[:, None], before, alpha)
+
+
 class MANNAccess:
     """Each head reads with its key, and writes it."""
 
@@ -84,7 +91,7 @@ class MANNAccess:
         keys, alpha = self.interface.cut(told)
         keys, alpha = keys.view(lanes, self.n_reads, -1), alpha[..., None]
         unused = least_used(usage, self.n_reads)
-        writing = torch.lerp(unused[:, None], before, alpha)
+        writing = write_weights(unused, before, alpha)
         matrix = torch.baddbmm(matrix * (1 - unused)[..., None], writing.mT, keys)
         asked = ask(keys, torch.ones_like(keys[..., 0]), None)
         found = find(matrix, asked.query, None)
@@ -151,6 +158,12 @@ class MANN(MachineModel[MANNMemory]):
     def remember(self, state: MachineState, clock: Clock) -> MANNMemory:
         """The memory that holds a state."""
         return self._memory(state, clock.following)
+
+    def touched(self, before: MANNMemory, after: MANNMemory) -> Touched:
+        """Weights of the reads and usage as a step left them; it wrote where the memory before it tells."""
+        alpha = self.alpha.clamp(-CLIP, CLIP).sigmoid()
+        unused = least_used(before.usage, self.config.n_reads)
+        return Touched(writes=write_weights(unused, before.reading, alpha), reads=after.reading, usage=after.usage)
 
     def _memory(self, state: MachineState, position: Tensor) -> MANNMemory:
         hidden, cell, read, (matrix, usage, reading) = state

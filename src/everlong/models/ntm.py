@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from everlong.clock import Clock
 from everlong.memory import Memory, memory_type
-from everlong.models.machine import MachineConfig, MachineModel
+from everlong.models.machine import MachineConfig, MachineModel, Touched
 from everlong.models.registry import register
 from everlong.nn.content import Asked, Found, ask, ask_back, find, find_back, softmax_back
 from everlong.nn.interface import Interface, Told
@@ -192,6 +192,12 @@ class NTM(MachineModel[NTMMemory]):
     def remember(self, state: MachineState, clock: Clock) -> NTMMemory:
         """The memory that holds a state."""
         return self._memory(state, clock.following)
+
+    def touched(self, before: NTMMemory, after: NTMMemory) -> Touched:
+        """Where the heads stand after a step is where it wrote and read."""
+        del before
+        reads, writes = after.weights.split([self.config.n_reads, self.config.n_writes], dim=1)
+        return Touched(writes=writes, reads=reads, usage=None)
 
     def _memory(self, state: MachineState, position: Tensor) -> NTMMemory:
         hidden, cell, read, (matrix, weights) = state

@@ -161,6 +161,30 @@ def test_a_task_is_what_it_says(name: str) -> None:
     assert (rules.measured() is rules) == (rules.sources() == {})
 
 
+@pytest.mark.parametrize(("rules", "sizes"), [(Copy(), {"length": 5}), (RepeatCopy(), {"length": 3, "repeats": 4})])
+def test_copies_say_when_an_answer_was_shown(rules: Copy | RepeatCopy, sizes: dict[str, int]) -> None:
+    episode = rules.draw(rng(), sizes)
+    shown_at = rules.shown_at(episode)
+    # All answers but the bit that ends the copies.
+    assert list(shown_at) == episode.asked.nonzero()[:, 0].tolist()[: 5 if rules.name == "copy" else 12]
+    for answered, shown in shown_at.items():
+        assert torch.equal(episode.targets[answered, : rules.bits], episode.inputs[shown, : rules.bits])
+    assert sorted(set(shown_at.values())) == list(range(sizes["length"]))
+
+
+def test_other_tasks_show_no_answers() -> None:
+    rules = PrioritySort()
+    assert rules.shown_at(rules.draw(rng(), rules.largest)) == {}
+
+
+def test_the_largest_sizes_of_training() -> None:
+    assert Copy(max_length=7).largest == {"length": 7}
+    assert RepeatCopy(max_length=3, max_repeats=2).largest == {"length": 3, "repeats": 2}
+    assert AssociativeRecall(max_items=4).largest == {"items": 4}
+    assert PrioritySort(items=5, answers=3).largest == {"items": 5, "answers": 3}
+    assert Omniglot(instances=4).largest == {"instances": 4}
+
+
 def test_published_sizes() -> None:
     assert (Copy().input_size, Copy().output_size) == (9, 8)
     lengths = {Copy().draw_sizes(generator(n))["length"] for n in range(400)}

@@ -15,7 +15,7 @@ from typing import ClassVar, Literal, Self, final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -40,6 +40,11 @@ class Episode:
     """Bits, or the numbers of the right choices, counted from 0."""
     marks: Int[Tensor, "t"] | None = None
     """From 1 on: which kind of question each step asks, if that is told apart."""
+
+    @property
+    def asked(self) -> Bool[Tensor, "t"]:
+        """At which steps answers are asked for."""
+        return (self.targets != IGNORE).any(dim=1)
 
 
 class Rules(Config, ABC):
@@ -81,6 +86,16 @@ class Rules(Config, ABC):
     @abstractmethod
     def trials(self) -> tuple[Sizes, ...]:
         """Sizes at which it shows what was learned: fixed ones, the hardest, beyond those of training, last."""
+
+    @property
+    def largest(self) -> Sizes:
+        """The largest sizes of training: those of the first trial, unless a task says otherwise."""
+        return self.trials()[0]
+
+    def shown_at(self, episode: Episode) -> dict[int, int]:
+        """For each step that asks for a vector which was shown, the step that showed it; none, unless a task copies."""
+        del episode
+        return {}
 
     def least_bits(self, episode: Episode) -> float | None:
         """Bits that the best possible guesses need for an episode; ``None`` where nothing has to be guessed."""
