@@ -24,7 +24,7 @@ PerHead = Float[Tensor, "b h"]
 
 
 class Asked(NamedTuple):
-    """Keys divided by their length and multiplied by their strength: what is compared with rows; of one step, or all."""
+    """Keys over their length times their strength, as rows are compared with them (of one step, or of all)."""
 
     query: Float[Tensor, "*t b h w"]
     masked: Float[Tensor, "*t b h w"]
@@ -33,7 +33,7 @@ class Asked(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Weights over the rows, and the products and inverse lengths they were made of; of one step, or all."""
+    """Weights over the rows, and the products and inverse lengths they were made of (of one or all steps)."""
 
     weights: Float[Tensor, "*t b h s"]
     products: Float[Tensor, "*t b h s"]

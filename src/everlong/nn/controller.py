@@ -73,7 +73,7 @@ class LSTMLayer:
         return out, (out, after), (seen, gates, c, squashed)
 
     def factors(self, kept: Sequence[Any]) -> Sequence[Any]:
-        """By step: factors of ``d_c`` in the gradients of g, i, f and of ``d_h`` in that of o; of ``d_h`` in ``d_c``; f."""
+        """By step: what ``d_c`` and, for o, ``d_h`` are multiplied by in the gates; ``d_h`` in ``d_c``; and f."""
         gates, c, squashed = (torch.stack(part) for part in list(zip(*kept, strict=True))[1:])
         g, i, f, o = gates.unbind(2)
         slopes = torch.cat([i * (1 - g * g), g * i * (1 - i), c * f * (1 - f), squashed * o * (1 - o)], dim=2)

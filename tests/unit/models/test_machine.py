@@ -202,7 +202,7 @@ def test_what_does_not_fit_a_model_of_vectors(name: str) -> None:
         make(name)(torch.zeros(2, 9, 5))
 
 
-@pytest.mark.parametrize("scale", [0.0, 1e3, 1e30])
+@pytest.mark.parametrize("scale", [0.0, 1e-42, 1e3, 1e30])
 @pytest.mark.parametrize(("name", "fields"), [("ntm", {}), ("dnc", {}), ("dnc", REPAIRS), ("mann", {})], ids=str)
 def test_extreme_inputs_stay_finite_with_their_gradients(name: str, fields: dict[str, Any], scale: float) -> None:
     model = make(name, input_size=5, **fields)
@@ -227,6 +227,20 @@ def test_extreme_weights_of_the_interface_stay_finite(name: str, factor: float) 
         losses.sum().backward()
         memory = memory.detach()
     assert all(bool(leaf.isfinite().all()) for leaf in memory.flatten().values())
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters())
+
+
+@pytest.mark.parametrize("scale", [1e-42, 1e4])
+@pytest.mark.parametrize(("name", "fields"), [("ntm", {}), ("dnc", {}), ("dnc", REPAIRS), ("mann", {})], ids=str)
+def test_extreme_weights_of_everything_stay_finite(name: str, fields: dict[str, Any], scale: float) -> None:
+    """The controller and the answer too: where all weights are tiny, and where every gate is shut or open."""
+    model = make(name, **fields)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(scale)
+    losses, memory, _ = model.token_losses(torch.randint(11, (2, 40)), torch.randint(11, (2, 40)))
+    losses.sum().backward()
+    assert all(bool(leaf.isfinite().all()) for leaf in (losses, *memory.flatten().values()))
     assert all(bool(p.grad.isfinite().all()) for p in model.parameters())
 
 
