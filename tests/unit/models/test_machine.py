@@ -41,6 +41,13 @@ def test_the_interface_of_a_dnc_has_the_published_size(reads: int, width: int) -
     assert access.interface.size == width * reads + 3 * width + 5 * reads + 3
 
 
+@pytest.mark.parametrize(("name", "fixed", "by_slot"), [("ntm", 1, 1 + 1), ("dnc", 4, 4 + 3 + 128), ("mann", 4, 4 + 1)])
+def test_a_session_takes_the_bytes_of_its_numbers(name: str, fixed: int, by_slot: int) -> None:
+    """At default sizes: the controller's two states, what was read, 128 rows of 32 with their weights, and a position."""
+    numbers = 2 * 256 + 32 * fixed + 128 * (32 + by_slot)
+    assert create_model(name).init_memory(3).nbytes == 3 * (4 * numbers + 8)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_reads_reach_the_controller_at_the_next_step_and_the_answer_at_this_one(name: str) -> None:
     model = make(name).double()
