@@ -43,7 +43,7 @@ def test_the_interface_of_a_dnc_has_the_published_size(reads: int, width: int) -
 
 @pytest.mark.parametrize(("name", "fixed", "by_slot"), [("ntm", 1, 1 + 1), ("dnc", 4, 4 + 3 + 128), ("mann", 4, 4 + 1)])
 def test_a_session_takes_the_bytes_of_its_numbers(name: str, fixed: int, by_slot: int) -> None:
-    """At default sizes: the controller's two states, what was read, 128 rows of 32 with their weights, and a position."""
+    """At default sizes: two states of the controller, what was read, 128 rows with their weights, and a position."""
     numbers = 2 * 256 + 32 * fixed + 128 * (32 + by_slot)
     assert create_model(name).init_memory(3).nbytes == 3 * (4 * numbers + 8)
 
