@@ -202,7 +202,8 @@ class DNCAccess:
 
     def factors(self, kept: Sequence[_Kept]) -> Sequence[_Factors]:
         """What is known of the backward pass before it begins."""
-        k = _Kept(*(None if n < ON_THEIR_OWN else together(part) for n, part in enumerate(zip(*kept, strict=True))))
+        parts = list[Any](zip(*kept, strict=True))
+        k = _Kept(*parts[:ON_THEIR_OWN], *map(together, parts[ON_THEIR_OWN:]))
         x, shares, content = k.told, k.allocation.shares, k.to_write.weights[:, :, 0]
         others = product_of_others(k.left).neg_()
         chosen = x.write_gate * x.allocation_gate
@@ -271,12 +272,14 @@ class DNCAccess:
         d_old_reading.addcmul_(f.to_reading, d_retention[:, None])
 
         d_query = torch.cat([d_write_query, d_read_query], dim=1)
-        if x.masks is None or d_read_mask is None:
+        d_write_mask = None
+        if not d_lengths:
+            d_write_mask = inverse_lengths_back(k.matrix, write_mask, f.write_cubed, d_sought, d_base)
+        if x.masks is None or d_read_mask is None or d_write_mask is None:
             d_keys, d_strengths = ask_back(f.unit, f.scale, d_query)
             d_masks, d_found = d_value[:, :0], (d_sought,)
         else:
             d_masked, d_strengths = ask_back(f.unit, f.scale, d_query * x.masks)
-            d_write_mask = inverse_lengths_back(k.matrix, write_mask, f.write_cubed, d_sought, d_base)
             d_masks = torch.cat([d_write_mask, d_read_mask], dim=1).addcmul_(d_masked, x.keys)
             d_masks.addcmul_(d_query, k.asked.masked * f.scale)
             d_keys, d_found = d_masked * x.masks, ()

@@ -102,8 +102,8 @@ class AllocationFactors(NamedTuple):
     @classmethod
     def of(cls, order: Order, ordered: Slots, ahead: Slots, parts: Slots) -> Self:
         """Derivatives of `allocate`, with the order taken as given."""
-        most_used_first = [x.flip(-1) for x in (order, parts, ahead * (EPSILON - 1), (1 - EPSILON) / ordered)]
-        return cls(*most_used_first[:3], most_used_first[3][..., 1:])
+        rest = ((1 - EPSILON) / ordered).flip(-1)[..., 1:]
+        return cls(order.flip(-1), parts.flip(-1), (ahead * (EPSILON - 1)).flip(-1), rest)
 
 
 def allocate_back(factors: AllocationFactors, d_shares: Slots, d_usage: Slots) -> None:

@@ -21,12 +21,16 @@ CLIP = 20.0
 Range = Literal["linear", "tanh", "sigmoid", "softplus", "oneplus"]
 
 
+def _softplus(x: Tensor) -> Tensor:
+    return F.softplus(x, out=x)  # pyright: ignore[reportCallIssue] - `out` is missing from torch's types
+
+
 MAPS: dict[Range, Callable[[Tensor], Tensor]] = {
     "linear": lambda x: x,
     "tanh": torch.tanh_,
     "sigmoid": torch.sigmoid_,
-    "softplus": lambda x: F.softplus(x, out=x),
-    "oneplus": lambda x: F.softplus(x, out=x).add_(1),
+    "softplus": _softplus,
+    "oneplus": lambda x: _softplus(x).add_(1),
 }
 """In place: a step has many small parts, and an operation that needs no memory costs less."""
 SLOPES: dict[Range, Callable[[Tensor, Tensor], Tensor]] = {
