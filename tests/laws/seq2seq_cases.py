@@ -9,6 +9,7 @@ from everlong.models import Seq2Seq, create_model, list_models
 from everlong.testing import Subject
 
 SMALL = {"vocab_size": 11, "d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 12, "context": 7}
+RECURRENT = {"vocab_size": 11, "d_model": 8}
 
 SEQ2SEQ: dict[str, tuple[str, dict[str, Any]]] = {
     "encoder-decoder": ("encoder-decoder", SMALL),
@@ -18,6 +19,30 @@ SEQ2SEQ: dict[str, tuple[str, dict[str, Any]]] = {
         {**SMALL, "positions": "rotary", "shared_embedding": False, "n_layers": 1},
     ),
     "encoder-decoder that sees of itself itself alone": ("encoder-decoder", {**SMALL, "context": 1, "n_heads": 1}),
+    "longformer": ("longformer-encoder-decoder", {**SMALL, "window": 4}),
+    "longformer, dilated by head, rotary, dropout": (
+        "longformer-encoder-decoder",
+        {**SMALL, "window": (2, 6), "dilation": (1, (1, 3)), "positions": "rotary", "dropout": 0.3},
+    ),
+    "recurrent, bahdanau": ("recurrent-encoder-decoder", RECURRENT),
+    "recurrent, bahdanau, two layers, dropout, general": (
+        "recurrent-encoder-decoder",
+        {**RECURRENT, "n_layers": 2, "dropout": 0.3, "score": "general", "shared_embedding": False},
+    ),
+    "recurrent, bahdanau, location": (
+        "recurrent-encoder-decoder",
+        {**RECURRENT, "score": "location", "n_positions": 6},
+    ),
+    "recurrent, luong, dot": ("recurrent-encoder-decoder", {**RECURRENT, "attention": "luong", "score": "dot"}),
+    "recurrent, luong, two layers, concat": (
+        "recurrent-encoder-decoder",
+        {**RECURRENT, "attention": "luong", "score": "concat", "n_layers": 2},
+    ),
+    "recurrent, luong, cosine": ("recurrent-encoder-decoder", {**RECURRENT, "attention": "luong", "score": "cosine"}),
+    "recurrent, luong, scaled dot": (
+        "recurrent-encoder-decoder",
+        {**RECURRENT, "attention": "luong", "score": "scaled-dot"},
+    ),
 }
 # An architecture that is new in the registry is heard at once, as its config has it by default.
 SEQ2SEQ |= {

@@ -51,7 +51,7 @@ class SourceDecoderConfig(ModelConfig):
     """Whether source and target tokens have one table of embeddings."""
 
     @model_validator(mode="after")
-    def _sizes(self) -> Self:
+    def _widths(self) -> Self:
         require_divides(whole="d_model", by="n_heads", sizes={"d_model": self.d_model, "n_heads": self.n_heads})
         if self.d_model % 2:
             raise ValueError(f"d_model={self.d_model} must be even: half of a position's encoding are cosines.")
