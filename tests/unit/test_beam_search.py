@@ -88,6 +88,15 @@ def test_a_lane_is_searched_as_if_it_were_alone(name: str) -> None:
         assert [one.tokens for one in alone[0]] == [one.tokens for one in together[lane]]
 
 
+def test_every_lane_may_have_a_length_of_its_own() -> None:
+    model = make("gru", vocab=7)
+    memory, first = begun(model, lanes=3), torch.tensor([1, 5, 3])
+    found = beam_search(model, memory, first, beams=2, max_new_tokens=[1, 4, 2])
+    assert [[len(one.tokens) for one in lane] for lane in found] == [[1, 1], [4, 4], [2, 2]]
+    alone = beam_search(model, memory.select(torch.tensor([1])), first[1:2], beams=2, max_new_tokens=4)
+    assert alone[0][0].tokens == found[1][0].tokens
+
+
 def test_more_beams_never_find_less_here_and_scores_are_what_they_say() -> None:
     model = make("gru", vocab=7)
     memory, first = begun(model), torch.tensor([1, 5])
@@ -140,6 +149,8 @@ def test_what_can_never_come_is_no_hypothesis() -> None:
     [
         ({"beams": 0}, r"beams=0 leaves nothing to search for. Give 1 or more"),
         ({"max_new_tokens": 0}, r"max_new_tokens=0 leaves nothing to search for"),
+        ({"max_new_tokens": [2, 2]}, r"max_new_tokens has 2 numbers for 1 lanes. Give one for all, or one a lane"),
+        ({"max_new_tokens": [0]}, r"max_new_tokens=0 leaves nothing to search for"),
         ({"length_penalty": -1.0}, r"length_penalty=-1.0 is no exponent to divide by. Give 0, or up to about 1"),
         ({"length_penalty": float("nan")}, r"length_penalty=nan is no exponent to divide by"),
         ({"end": 4}, r"end=4 is outside the vocabulary of 4, so nothing would ever end"),

@@ -16,6 +16,7 @@ from everlong.cli.models import models
 from everlong.cli.output import say
 from everlong.cli.paths import ManyPaths
 from everlong.cli.train import train
+from everlong.cli.translate import translate
 from everlong.errors import EverlongError
 
 BAD_INPUT = 2
@@ -35,6 +36,7 @@ app.command()(models)
 app.command(cls=ManyPaths)(train)
 app.command()(generate)
 app.command()(chat)
+app.command()(translate)
 app.command("eval", cls=ManyPaths)(eval_)
 
 

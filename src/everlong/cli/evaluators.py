@@ -10,6 +10,7 @@ from typing import final
 from everlong.cli.episodes import eval_generated
 from everlong.cli.request import Request
 from everlong.cli.texts import eval_text
+from everlong.cli.translations import eval_translations
 from everlong.data.synthetic import RULES
 
 
@@ -34,4 +35,12 @@ TEXT = Evaluator(
 GENERATED = Evaluator(
     measure=eval_generated, takes=frozenset({"--sequences"}), why="it is generated and reads no text"
 )  # fmt: skip
-EVALUATORS: dict[str, Evaluator] = {"lm": TEXT, "mlm": TEXT, **dict.fromkeys(RULES, GENERATED)}
+TRANSLATIONS = Evaluator(
+    measure=eval_translations, takes=frozenset({"--data"}), why="it is measured on pairs of texts"
+)  # fmt: skip
+EVALUATORS: dict[str, Evaluator] = {
+    "lm": TEXT,
+    "mlm": TEXT,
+    "translate": TRANSLATIONS,
+    **dict.fromkeys(RULES, GENERATED),
+}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, final
 
 from everlong.cli.corpus import SOURCE, Source, remove_stores, require_source
+from everlong.cli.pairs import PairOptions, build_translations
 from everlong.config import Config
 from everlong.data import ExampleStore, Tokenizer, load_tokenizer
 from everlong.data.bytelevel import TOKENIZER_FILE
@@ -38,7 +39,15 @@ class Format:
     """Why it does not use the others."""
 
 
-FORMATS: dict[str, Format] = {}
+FORMATS: dict[str, Format] = {
+    "translate": Format(
+        build=build_translations,
+        options=PairOptions,
+        sizes=lambda _, tokenizer: {"vocab_size": tokenizer.vocab_size},
+        takes=frozenset({"--data", "--valid", "--tokenizer"}),
+        why="a pair of texts is read as a whole",
+    ),
+}
 
 
 @final

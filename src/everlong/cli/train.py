@@ -30,9 +30,9 @@ def train(
     task: Annotated[
         str | None,
         typer.Option(
-            help="lm, the next token, for language models; mlm, hidden tokens, for encoders; or a generated one, which "
-            "needs no --data, for models that read vectors: copy, repeat-copy, associative-recall, priority-sort, "
-            "dynamic-n-gram.",
+            help="lm, the next token, for language models; mlm, hidden tokens, for encoders; translate, pairs of "
+            "texts, for encoder-decoders; or a generated one, which needs no --data, for models that read vectors: "
+            "copy, repeat-copy, associative-recall, priority-sort, dynamic-n-gram.",
             metavar="TASK",
         ),
     ] = None,

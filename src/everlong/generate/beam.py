@@ -8,6 +8,7 @@ time; with as many beams as there are continuations it finds the best of all. It
 hypothesis is a lane, and `Memory.select` follows those that stay.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,7 +54,7 @@ def beam_search(
     first: Int[Tensor, "b"],
     *,
     beams: int,
-    max_new_tokens: int,
+    max_new_tokens: int | Sequence[int],
     length_penalty: float = 0.0,
     end: int | None = None,
 ) -> list[list[Hypothesis]]:
@@ -64,7 +65,7 @@ def beam_search(
         memory: where the lanes stand.
         first: the next token of each lane, not read yet; what follows it is searched for.
         beams: hypotheses of a lane that are kept in each step.
-        max_new_tokens: how long one may become, the token that ends it included.
+        max_new_tokens: how long one may become, the token that ends it included; one for all, or one a lane.
         length_penalty: alpha; 0 compares plain probabilities, and more favours longer continuations.
         end: the token that ends a hypothesis; ``None`` for none.
 
@@ -75,18 +76,19 @@ def beam_search(
         RunError: the model's scores hold NaN or infinity.
     """
     check_evaluating(model)
-    _check(beams, max_new_tokens, length_penalty, end, vocab=model.config.vocab_size)
+    limits = list(max_new_tokens) if isinstance(max_new_tokens, Sequence) else [max_new_tokens] * memory.lanes
+    _check(beams, limits, length_penalty, end, vocab=model.config.vocab_size, lanes=memory.lanes)
     done: list[list[Hypothesis]] = [[] for _ in range(memory.lanes)]
     going = [_Open(lane, (), 0.0) for lane in range(memory.lanes)]
     tokens = first
-    for length in range(1, max_new_tokens + 1):
+    for length in range(1, max(limits) + 1):
         logits, memory = model(tokens[:, None], memory)
         values, choices = _extensions(logits[:, -1], beams)
         rows: list[int] = []
         after: list[_Open] = []
         for lane, row, one in _best(going, values, choices, places=[beams - len(found) for found in done]):
             ends = one.tokens[-1] == end
-            if ends or length == max_new_tokens:
+            if ends or length == limits[lane]:
                 score = one.log_probability / ((5 + length) / 6) ** length_penalty
                 kept = one.tokens[:-1] if ends else one.tokens
                 done[lane].append(
@@ -133,8 +135,12 @@ def _best(
     ]
 
 
-def _check(beams: int, max_new_tokens: int, length_penalty: float, end: int | None, *, vocab: int) -> None:
-    for name, size in {"beams": beams, "max_new_tokens": max_new_tokens}.items():
+def _check(beams: int, limits: list[int], length_penalty: float, end: int | None, *, vocab: int, lanes: int) -> None:
+    if len(limits) != lanes:
+        raise ConfigError(
+            f"max_new_tokens has {len(limits)} numbers for {lanes} lanes. Give one for all, or one a lane."
+        )
+    for name, size in {"beams": beams, "max_new_tokens": min(limits)}.items():
         if size < 1:
             raise ConfigError(f"{name}={size} leaves nothing to search for. Give 1 or more.")
     if not 0.0 <= length_penalty < float("inf"):

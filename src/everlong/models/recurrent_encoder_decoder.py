@@ -68,7 +68,7 @@ class RecurrentEncoderDecoderConfig(ModelConfig):
 
 @memory_type
 class RecurrentEncoderDecoderMemory(SourceMemory):
-    """A state of every source token, what its score needs of it, and the decoder's own states."""
+    """States of the source, what the score needs of them, and the decoder's own."""
 
     position: Int[Tensor, "b"]
     source_length: Int[Tensor, "b"]

@@ -70,7 +70,7 @@ class SourceDecoderConfig(ModelConfig):
 
 @memory_type
 class SourceDecoderMemory(SourceMemory):
-    """Keys and values of every source token, and of the last `context` tokens, in every layer."""
+    """Keys and values of the source, and of the last `context` tokens, in every layer."""
 
     position: Int[Tensor, "b"]
     source_length: Int[Tensor, "b"]

@@ -2,6 +2,7 @@
 
     lm, mlm        text                              everlong.train.text_tasks
     copy, ...      rules that draw sequences         everlong.train.episodes
+    translate      pairs of texts                    everlong.train.translate
 
 A task with examples of its own is a file like everlong.train.example_task's children, and an entry of `TASKS`.
 """
@@ -21,8 +22,9 @@ from everlong.train.config import TaskName, TrainConfig
 from everlong.train.episodes import episodes
 from everlong.train.task import Given, Material, Task
 from everlong.train.text_tasks import hidden_tokens, next_tokens
+from everlong.train.translate import Translate
 
-TASK_OF_KIND: dict[Kind, TaskName] = {"causal": "lm", "encoder": "mlm"}
+TASK_OF_KIND: dict[Kind, TaskName] = {"causal": "lm", "encoder": "mlm", "seq2seq": "translate"}
 """What models of each kind learn unless a task is named."""
 
 MATERIALS: dict[type[Material], str] = {TokenStore: "a corpus", Rules: "rules", ExampleStore: "examples"}
@@ -47,6 +49,7 @@ def vector_readers() -> list[str]:
 TASKS: dict[str, Entry] = {
     "lm": Entry(make=next_tokens, material=TokenStore, learners=partial(list_models, "causal")),
     "mlm": Entry(make=hidden_tokens, material=TokenStore, learners=partial(list_models, "encoder")),
+    "translate": Entry(make=Translate, material=ExampleStore, learners=partial(list_models, "seq2seq")),
     **{name: Entry(make=episodes, material=Rules, learners=vector_readers) for name in RULES},
 }
 

@@ -48,7 +48,7 @@ def train(model: Seq2Seq[Any], rng: torch.Generator) -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        if loss.item() < 0.02:
+        if loss.item() < 0.03:
             return
 
 
