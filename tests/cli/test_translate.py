@@ -65,6 +65,9 @@ def test_two_files_are_pairs_and_a_model_alone_says_what_it_learns(cli: CLI, tmp
     assert "23 examples of translate, 1 held out" in found.err
     measured = cli("eval", tmp_path / "run", "--json").answer
     assert (measured["task"], measured["n_pairs"]) == ("translate", 1)
+    last = tmp_path / "last.jsonl"
+    last.write_text(json.dumps(dict(zip(("source", "target"), pair_lines(24)[-1], strict=True))), encoding="utf-8")
+    assert cli("eval", tmp_path / "run", "--data", last, "--json").answer["bits_per_byte"] == measured["bits_per_byte"]
     again = cli("train", "--resume", "--out", tmp_path / "run", "--steps", 4)
     assert again.code == 0, again
     other = cli("train", "--resume", "--out", tmp_path / "run", "--steps", 6, "--set", "task.reverse=false")

@@ -32,7 +32,7 @@ def build_translations(source: Source, options: PairOptions, train: Path, held_o
     cut = count if source.valid else count - count // HELD_OUT
 
     def learned() -> Iterator[Pair]:
-        return islice(_turned(read_pairs(source.data), options), cut)
+        return islice(turned(read_pairs(source.data), options), cut)
 
     tokenizer: Tokenizer = ByteTokenizer()
     if size is not None:
@@ -41,9 +41,10 @@ def build_translations(source: Source, options: PairOptions, train: Path, held_o
     build_pairs(learned(), tokenizer, train)
     if source.valid or cut < count:
         rest = read_pairs(source.valid) if source.valid else islice(read_pairs(source.data), cut, None)
-        build_pairs(_turned(rest, options), tokenizer, held_out)
+        build_pairs(turned(rest, options), tokenizer, held_out)
     return tokenizer
 
 
-def _turned(pairs: Iterator[Pair], options: PairOptions) -> Iterator[Pair]:
+def turned(pairs: Iterator[Pair], options: PairOptions) -> Iterator[Pair]:
+    """The pairs as they are learned: the other way round, if so chosen."""
     return (Pair(pair.target, pair.source) for pair in pairs) if options.reverse else pairs

@@ -5,8 +5,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from everlong.cli.examples import HELD_OUT_EXAMPLES
+from everlong.cli.examples import HELD_OUT_EXAMPLES, stored_options
 from everlong.cli.output import answer, say, write_text
+from everlong.cli.pairs import PairOptions, turned
 from everlong.cli.progress import counting
 from everlong.cli.request import Request
 from everlong.cli.settings import assign_fields
@@ -58,7 +59,8 @@ def eval_translations(request: Request) -> None:
 
 def _pairs(request: Request, folder: Path) -> ExampleStore:
     if request.data:
-        return build_pairs(read_pairs(request.data), request.run.tokenizer, folder)
+        options = PairOptions(**stored_options(request.run.folder))
+        return build_pairs(turned(read_pairs(request.data), options), request.run.tokenizer, folder)
     kept = request.run.folder / HELD_OUT_EXAMPLES
     if not kept.exists():
         raise ConfigError(f"{request.run.folder} holds no pairs to measure. Write --data and the name of a file.")
