@@ -100,7 +100,8 @@ def beam_search(
         if not after:
             break
         going = after
-        memory = memory.select(torch.tensor(rows, device=tokens.device))
+        if rows != list(range(memory.lanes)):
+            memory = memory.select(torch.tensor(rows, device=tokens.device))
         tokens = torch.tensor([one.tokens[-1] for one in going], device=tokens.device)
     return [sorted(found, key=lambda one: -one.score) for found in done]
 
