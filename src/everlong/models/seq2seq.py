@@ -53,7 +53,7 @@ class SourceMemory(Memory):
     def layout_of(cls, leaves: Mapping[str, Tensor]) -> Layout:
         """As of any memory, with a word for the number of source slots, which each call of `read` chooses."""
         layout = super().layout_of(leaves)
-        if leaves.keys() < cls.source_axes.keys():
+        if not cls.source_axes.keys() <= leaves.keys():
             return layout
         slots = cls._slots_in(leaves)
         for name, axis in cls.source_axes.items():

@@ -96,6 +96,7 @@ def test_a_memory_of_another_model_is_refused(name: str, tmp_path: Any) -> None:
     mixed = {**memory.flatten(), "source_length": memory.source_length.int()}
     with pytest.raises(MemoryMismatch, match=rf"this {name} needs a \w+ with .*source_length int64"):
         model(tokens, type(memory)(**mixed))
+    assert list(type(memory).layout_of({"position": memory.position})) == ["position"]
     memory.save(tmp_path / "memory")
     with pytest.raises(MemoryMismatch, match=r"was made with d_model=8, this model has d_model=16"):
         load_memory(tmp_path / "memory", other)
