@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from everlong.errors import EverlongError
     from everlong.generate.sampling import Sampler
     from everlong.memory import Memory, load_memory
-    from everlong.models import Encoder, LanguageModel, create_model, list_models
+    from everlong.models import Encoder, LanguageModel, Seq2Seq, create_model, list_models
     from everlong.run import Run, load
     from everlong.session import Session
 
@@ -18,6 +18,7 @@ __all__ = [
     "Memory",
     "Run",
     "Sampler",
+    "Seq2Seq",
     "Session",
     "create_model",
     "list_models",
@@ -32,6 +33,7 @@ _HOME = {
     "Memory": "memory",
     "Run": "run",
     "Sampler": "generate.sampling",
+    "Seq2Seq": "models",
     "Session": "session",
     "create_model": "models",
     "list_models": "models",

@@ -17,6 +17,7 @@ from everlong.cli.output import say
 from everlong.cli.paths import ManyPaths
 from everlong.cli.probe import probe
 from everlong.cli.train import train
+from everlong.cli.translate import translate
 from everlong.errors import EverlongError
 
 BAD_INPUT = 2
@@ -36,6 +37,7 @@ app.command()(models)
 app.command(cls=ManyPaths)(train)
 app.command()(generate)
 app.command()(chat)
+app.command()(translate)
 app.command("eval", cls=ManyPaths)(eval_)
 app.command(cls=ManyPaths)(probe)
 

@@ -11,6 +11,7 @@ from everlong.cli.babi import eval_stories
 from everlong.cli.episodes import eval_generated
 from everlong.cli.request import Request
 from everlong.cli.texts import eval_text
+from everlong.cli.translations import eval_translations
 from everlong.data.synthetic import RULES, Omniglot
 
 
@@ -36,6 +37,9 @@ GENERATED = Evaluator(
     measure=eval_generated, takes=frozenset({"--sequences"}), why="it is generated and reads no text"
 )  # fmt: skip
 STORIES = Evaluator(measure=eval_stories, takes=frozenset({"--data"}), why="its stories are read whole")
+TRANSLATIONS = Evaluator(
+    measure=eval_translations, takes=frozenset({"--data"}), why="it is measured on pairs of texts"
+)  # fmt: skip
 DRAWN = Evaluator(
     measure=eval_generated, takes=frozenset({"--data", "--sequences"}), why="it is drawn from pictures"
 )  # fmt: skip
@@ -43,6 +47,7 @@ EVALUATORS: dict[str, Evaluator] = {
     "lm": TEXT,
     "mlm": TEXT,
     "babi": STORIES,
+    "translate": TRANSLATIONS,
     **dict.fromkeys(RULES, GENERATED),
     Omniglot.name: DRAWN,
 }

@@ -11,6 +11,7 @@ from typing import Any, final
 
 from everlong.cli.babi import build_stories
 from everlong.cli.corpus import SOURCE, Source, remove_stores, require_source
+from everlong.cli.pairs import PairOptions, build_translations
 from everlong.config import Config
 from everlong.data import ExampleStore, Tokenizer, load_tokenizer
 from everlong.data.babi_files import BabiOptions
@@ -51,6 +52,13 @@ FORMATS: dict[str, Format] = {
         sizes=vocabulary,
         takes=frozenset({"--data", "--valid"}),
         why="its stories are read whole, and their words are the tokens",
+    ),
+    "translate": Format(
+        build=build_translations,
+        options=PairOptions,
+        sizes=vocabulary,
+        takes=frozenset({"--data", "--valid", "--tokenizer"}),
+        why="a pair of texts is read as a whole",
     ),
 }
 

@@ -65,10 +65,11 @@ def new_recipe(architecture: str, layers: Sequence[Mapping[str, Any]]) -> Recipe
     Raises:
         ConfigError: no architecture has that name, or a field is unknown or does not fit.
     """
-    before: Fields = {"task": TASK_OF_KIND[describe_model(architecture)[0]]}
-    named = _task(layers)
-    options = options_of(named)
-    given = _assign(architecture, layers, named)
+    usual = TASK_OF_KIND[describe_model(architecture)[0]]
+    before: Fields = {"task": usual}
+    task = _task(layers) or usual
+    options = options_of(task)
+    given = _assign(architecture, layers, task)
     return Recipe(
         architecture=architecture,
         fields=given["model"],

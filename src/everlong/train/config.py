@@ -20,7 +20,7 @@ GeneratedTask = Literal[
     "shortest-path",
     "omniglot",
 ]
-SupervisedTask = Literal["babi"]
+SupervisedTask = Literal["babi", "translate"]
 TaskName = Literal[TextTask, GeneratedTask, SupervisedTask]
 
 RESULT_NEUTRAL = frozenset(
