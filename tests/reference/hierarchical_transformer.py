@@ -70,13 +70,18 @@ def layer_one_by_one(
 
 
 def summary_one(states: list[Tensor], summarizer: Any) -> Tensor:
-    """``sum_i softmax_i(u . tanh(W h_i + b)) h_i`` of normed states."""
+    """What each head makes of its part of some states, normed, side by side."""
     normed = [norm_one(x, summarizer.norm) for x in states]
     return attention_pool_one(normed, summarizer.score)[0]
 
 
 def attention_pool_one(states: list[Tensor], score: Any) -> tuple[Tensor, Tensor]:
-    """What hierarchical attention makes of some states, and its weights (Yang et al., 2016, eq. 5-7)."""
-    scores = torch.stack([score.context @ torch.tanh(score.map.weight @ h + score.map.bias) for h in states])
-    weights = scores.exp() / scores.exp().sum()
-    return sum(weight * h for weight, h in zip(weights, states, strict=True)), weights  # pyright: ignore[reportReturnType]
+    """``sum_i softmax_i(u . tanh(W h_i + b)) h_i`` (Yang et al., 2016, eq. 5-7), and the weights of the last head."""
+    heads = len(score.context)
+    parts, weights = [], torch.empty(0)
+    for head in range(heads):
+        mapped = [torch.tanh(score.map.weight @ h + score.map.bias).chunk(heads)[head] for h in states]
+        scores = torch.stack([score.context[head] @ x for x in mapped])
+        weights = scores.exp() / scores.exp().sum()
+        parts.append(sum(weight * h.chunk(heads)[head] for weight, h in zip(weights, states, strict=True)))
+    return torch.cat(parts), weights

@@ -1,7 +1,7 @@
 """A Transformer that reads a document in paragraphs, and remembers finished ones by a summary each.
 
     paragraph encoder    h_t   = causal layers over the tokens of t's own paragraph up to t
-    summary              s_k   = sum_i softmax_i( u . tanh(W h_i + b) ) h_i        over the tokens of paragraph k, normed
+    summary              s_k   = sum_i softmax_i( u . tanh(W h_i + b) ) h_i        tokens i of paragraph k, head by head
     recurrence           g_k   = GRU(s_k, g_{k-1})                                 g of nothing is 0
     document decoder     causal layers over the tokens of t's paragraph up to t,
                          and in the same softmax g_{k-n} … g_{k-1}, for t in paragraph k
@@ -89,8 +89,8 @@ class HierarchicalTransformerMemory(Memory):
     """Keys, not rotated, then values of the last `segment` tokens in every layer (k = 2d)."""
     pooled: Float[Tensor, "b d"]
     """The summary of the open paragraph as far as it has come."""
-    log_total: Float[Tensor, "b 1"]
-    """The logarithm of its denominator."""
+    log_total: Float[Tensor, "b h"]
+    """The logarithms of its denominators."""
     document: Float[Tensor, "b d"]
     """Output of the recurrence after the last finished paragraph."""
     summaries: Float[Tensor, "b m n k"]
@@ -138,30 +138,30 @@ class DecoderLayer(RotaryLayer):
 class Summarizer(nn.Module):
     """Finished paragraphs into one vector each, and these through a recurrence."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, n_heads: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.score = AttentionScore(width)
+        self.score = AttentionScore(width, n_heads=n_heads)
         self.cell = nn.GRU(width, width)
 
     def pool(
         self, x: Hidden, memory: HierarchicalTransformerMemory, paragraphs: Paragraphs
-    ) -> tuple[Float[Tensor, "b p d"], Float[Tensor, "b p"]]:
-        """Every piece of a paragraph in one vector, and the logarithm of its denominator.
+    ) -> tuple[Float[Tensor, "b p d"], Float[Tensor, "b p h"]]:
+        """Every piece of a paragraph in one vector, and the logarithms of its denominators.
 
         What is known of a paragraph that goes on from before the chunk is the first item of piece 0.
         """
         clock = paragraphs.clock
         h = self.norm(x).to(memory.pooled.dtype)
         items = torch.cat([memory.pooled[:, None], h], dim=1)
-        scores = torch.cat([memory.log_total, self.score(h)], dim=1)
+        scores = torch.cat([memory.log_total[:, None], self.score(h)], dim=1)
         there = torch.ones_like(clock.position, dtype=torch.bool) if clock.valid is None else clock.valid
         there = F.pad(there, (1, 0)) | F.pad((clock.before > 0)[:, None], (0, clock.time))
         lanes, count = len(x), paragraphs.pieces
         number = F.pad(paragraphs.piece, (1, 0)) + count * torch.arange(lanes, device=x.device)[:, None]
         weights, log_total = softmax_by_stretch(scores[there], number[there], count=lanes * count)
         pooled = sum_by_stretch(items[there], weights, number[there], count=lanes * count)
-        return pooled.view(lanes, count, -1), log_total.view(lanes, count)
+        return pooled.view(lanes, count, -1), log_total.view(lanes, count, -1)
 
     def recur(
         self, pooled: Float[Tensor, "b p d"], before: Float[Tensor, "b d"], paragraphs: Paragraphs
@@ -193,9 +193,10 @@ class HierarchicalTransformer(LanguageModel[HierarchicalTransformerMemory]):
         super().__init__(config)
         c = config
         self.embedding = nn.Embedding(c.vocab_size, c.d_model)
+        self.places = nn.Embedding(c.segment, c.d_model)
         self.rotary = Rotary(width=c.d_model // c.n_heads, base=c.rope_base)
         self.encoder = nn.ModuleList(TransformerLayer(c, self.rotary) for _ in range(c.lower))
-        self.summarizer = Summarizer(c.d_model)
+        self.summarizer = Summarizer(c.d_model, n_heads=c.n_heads)
         self.decoder = nn.ModuleList(DecoderLayer(c, self.rotary) for _ in range(c.n_layers - c.lower))
         self.norm = nn.LayerNorm(c.d_model)
         self.head = LinearHead(self.embedding, tied=True)
@@ -223,7 +224,7 @@ class HierarchicalTransformer(LanguageModel[HierarchicalTransformerMemory]):
             separated=torch.zeros(lanes, dtype=torch.bool, device=self.device),
             state=empty(c.n_layers, c.segment, 2 * c.d_model),
             pooled=empty(c.d_model),
-            log_total=empty(1),
+            log_total=empty(c.n_heads),
             document=empty(c.d_model),
             summaries=empty(c.n_layers - c.lower, c.n_paragraphs, 2 * c.d_model),
         ).made_by(self)
@@ -240,7 +241,7 @@ class HierarchicalTransformer(LanguageModel[HierarchicalTransformerMemory]):
         angles = self.rotary.angles(c.segment - sight.oldest + clock.time, like=state)
         rings = Rings(state, sight=sight, clock=clock, in_place=not self.training)
         checkpoint = self.recompute and self.training
-        x = F.dropout(self.embedding(tokens), c.dropout, self.training)
+        x = F.dropout(self.embedding(tokens) + self.places(paragraphs.into), c.dropout, self.training)
         for n, layer in enumerate(self.encoder):
             x, entries = run_layer(layer, (x, rings.past(n), rings.join, angles, sight), checkpoint=checkpoint)
             rings.keep(entries)
@@ -254,13 +255,13 @@ class HierarchicalTransformer(LanguageModel[HierarchicalTransformerMemory]):
             x, entries, own = run_layer(layer, given, checkpoint=checkpoint)
             rings.keep(entries)
             made.append(own)
-        stands, last = paragraphs.after(stands), paragraphs.last(paragraphs.piece)[:, None]
+        stands, last = paragraphs.after(stands), paragraphs.last(paragraphs.piece)
         after = HierarchicalTransformerMemory(
             position=clock.following,
             **stands._asdict(),
             state=rings.after(),
             pooled=paragraphs.moved(_chosen(pooled, last), memory.pooled),
-            log_total=paragraphs.moved(log_total.gather(1, last), memory.log_total),
+            log_total=paragraphs.moved(_chosen(log_total, last), memory.log_total),
             document=document.contiguous(),
             summaries=_pushed(slots, made, paragraphs),
         )
@@ -277,8 +278,8 @@ class HierarchicalTransformer(LanguageModel[HierarchicalTransformerMemory]):
         )
 
 
-def _chosen(pooled: Float[Tensor, "b p d"], piece: Int[Tensor, "b 1"]) -> Float[Tensor, "b d"]:
-    return pooled.gather(1, piece[..., None].expand(-1, -1, pooled.shape[2]))[:, 0]
+def _chosen(pieces: Float[Tensor, "b p k"], piece: Int[Tensor, "b"]) -> Float[Tensor, "b k"]:
+    return pieces[torch.arange(len(piece), device=piece.device), piece]
 
 
 def _pushed(

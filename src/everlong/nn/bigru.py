@@ -27,6 +27,8 @@ class BiGRU(nn.Module):
 
     def forward(self, line: Float[Tensor, "m d"], stretches: Stretches) -> Float[Tensor, "m d"]:
         """Hidden states of all items."""
+        if not len(line):
+            return line
         with own_precision(line):
             x = line.to(self.cells.weight_ih_l0.dtype)
             for n, (forth, back) in enumerate(list(pairwise(layer_weights(self.cells)))[::2]):

@@ -5,7 +5,7 @@
 What is computed for whole stretches is computed for those of like length together, right-padded to the longest of them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,6 +26,10 @@ class Bucket:
 
     backwards: Int[Tensor, "n t"]
     """Their items last to first, and the first one again."""
+
+
+Part = tuple[Int[Tensor, "n t"], Bool[Tensor, "n t"] | None, Float[Tensor, "n t d"]]
+"""Places on a line, which of them are real, and what belongs there."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,8 @@ def take(line: Float[Tensor, "m *k"], items: Int[Tensor, "n t"]) -> Float[Tensor
     return line.index_select(0, items.flatten()).unflatten(0, items.shape)
 
 
-def give(
-    parts: Iterator[tuple[Int[Tensor, "_ _"], Bool[Tensor, "_ _"] | None, Float[Tensor, "_ _ k"]]],
-) -> Float[Tensor, "m k"]:
-    """The line made of parts, of which each knows the places of its items and which of them are real."""
+def give(parts: Iterable[Part]) -> Float[Tensor, "m k"]:
+    """The line made of parts; there is at least one."""
     places: list[Tensor] = []
     values: list[Tensor] = []
     for items, real, part in parts:
@@ -90,6 +92,8 @@ def give(
 
 def by_bucket(
     fn: Callable[[Tensor, Tensor | None], Tensor], line: Float[Tensor, "m d"], stretches: Stretches
-) -> Float[Tensor, "m k"]:
+) -> Float[Tensor, "m d"]:
     """What `fn` makes of right-padded stretches ``[n t d]`` and their real items, on the line again."""
+    if not len(line):
+        return line
     return give((b.items, b.real, fn(take(line, b.items), b.real)) for b in stretches.buckets)

@@ -9,7 +9,7 @@ from torch import Tensor
 from everlong.errors import ConfigError, ShapeError
 from everlong.models import Encoder, create_model, list_models
 from everlong.models.bert import Bert, BertConfig
-from everlong.models.encoder import check_global_mask
+from everlong.models.encoder import check_marks
 from everlong.shapes import IGNORE
 
 NAMES = list_models("encoder")
@@ -85,7 +85,7 @@ def test_a_mask_for_an_encoder_without_global_tokens(name: str) -> None:
 def test_a_global_mask_that_does_not_fit(mask: Tensor) -> None:
     message = r"global_mask must be bool of shape \[2, 9\] like tokens, got torch\.\w+ of shape \[2, [89]\]"
     with pytest.raises(ShapeError, match=message):
-        check_global_mask(mask, like=some_tokens())
+        check_marks(mask, name="global_mask", like=some_tokens())
 
 
 def test_padding_is_never_global() -> None:
