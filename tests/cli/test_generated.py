@@ -89,9 +89,9 @@ def test_eval_says_what_guessing_costs_at_best(cli: CLI, tmp_path: Path) -> None
         ("ntm", ["--set", "task.bits=0"], ["bits = 0 does not fit"]),
         ("ntm", ["--set", "input_size=9"], ["input_size is that of the task"]),
         ("ntm", ["--set", "items=9"], ["no setting 'items'"]),
-        ("ntm", ["--data", "book.txt"], ["task=copy is generated and reads no text", "Leave out --data"]),
-        ("ntm", ["--tokenizer", "bpe:300"], ["task=copy is generated and reads no text", "--tokenizer"]),
-        ("ntm", ["--chunk", "8"], ["task=copy is generated and reads no text", "--chunk"]),
+        ("ntm", ["--data", "book.txt"], ["task=copy has no use for --data: it is generated and reads no text"]),
+        ("ntm", ["--tokenizer", "bpe:300"], ["task=copy has no use for --tokenizer: it is generated"]),
+        ("ntm", ["--chunk", "8"], ["task=copy has no use for --chunk: it is generated"]),
         ("ntm", ["--set", "memory_dropout=0.5"], ["task='copy' carries no memory"]),
     ],
 )
@@ -106,14 +106,17 @@ def test_a_task_that_is_not_known(cli: CLI, tmp_path: Path) -> None:
 
 
 def test_another_use_of_the_run_is_refused(cli: CLI, trained: Path, book: Path) -> None:
-    cli("eval", trained, "--data", book).require_refusal("learned task=copy, which is generated and reads no text")
+    for unused in (["--data", book], ["--chunk", 8], ["--limit", 9], ["--document-separator", "x"]):
+        told = f"learned task=copy, which has no use for {unused[0]}: it is generated and reads no text. Leave that out"
+        cli("eval", trained, *unused).require_refusal(told)
     cli("eval", trained, "--task", "lm").require_refusal("learned task=copy, not lm. Leave out --task")
     cli("eval", trained, "--sequences", 0).require_refusal("sequences=0 is too small")
     cli("eval", trained, "--set", "task.bits=4").require_refusal("task=copy shows vectors of 5 numbers")
     cli("generate", trained, "--prompt", "a").require_refusal("learned from vectors, not from text", "everlong eval")
-    cli("train", "--resume", "--out", trained, "--data", book).require_refusal("is generated and reads no text")
+    cli("train", "--resume", "--out", trained, "--data", book).require_refusal("has no use for --data")
     cli("train", "--resume", "--out", trained, "--set", "max_length=4").require_refusal("data setting max_length=3")
 
 
 def test_a_run_of_text_needs_text(cli: CLI, encoder_run: Path) -> None:
-    cli("eval", encoder_run).require_refusal("no text is given")
+    cli("eval", encoder_run).require_refusal("no text is given to measure")
+    cli("eval", encoder_run, "--sequences", 3).require_refusal("has no use for --sequences: it is measured on text")

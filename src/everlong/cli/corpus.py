@@ -4,7 +4,7 @@ Without ``--valid``, the last twentieth is held out: of the documents where ther
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -77,7 +77,7 @@ def build_stores(source: Source, folder: Path) -> None:
         RunError: the folder has a store of other text, or the disk is full.
     """
     if (folder / STORE).exists():
-        require_source(source, folder)
+        require_source(source.facts(), folder / STORE)
         return
     shutil.rmtree(folder / VALID, ignore_errors=True)
     size = parse_tokenizer(source.tokenizer)
@@ -94,26 +94,25 @@ def build_stores(source: Source, folder: Path) -> None:
         tokenizer.save(store.folder)
         write_sealed(store.folder / SOURCE, source.facts())
     except BaseException:
-        remove_stores(folder)
+        remove_stores(folder, STORE, VALID)
         raise
 
 
-def remove_stores(folder: Path) -> None:
-    """Take away what `build_stores` made, and the folder where nothing else is in it."""
-    for name in (STORE, VALID):
+def remove_stores(folder: Path, *names: str) -> None:
+    """Take away the stores of these names, and the folder where nothing else is in it."""
+    for name in names:
         shutil.rmtree(folder / name, ignore_errors=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 
 
-def require_source(source: Source, folder: Path) -> None:
-    """Make sure that the stores in a folder were built from this source.
+def require_source(facts: Mapping[str, object], store: Path) -> None:
+    """Make sure that a store was built from the source that has these facts.
 
     Raises:
-        RunError: they were built from something else.
+        RunError: it was built from something else.
     """
-    store = folder / STORE
-    if not (store / SOURCE).is_file() or read_sealed(store / SOURCE) != source.facts():
+    if not (store / SOURCE).is_file() or read_sealed(store / SOURCE) != dict(facts):
         raise RunError(
             f"{store} was built from other text, or with another tokenizer or separator. "
             "Choose another folder, or remove this one."

@@ -1,32 +1,36 @@
 """``everlong eval`` of a generated task: bits per sequence and wrong bits, by size."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from everlong.cli.output import answer
 from everlong.cli.progress import counting
+from everlong.cli.request import Request
 from everlong.cli.settings import assign_fields
 from everlong.data.synthetic import Rules
 from everlong.evaluate.episodes import Trial, evaluate_episodes
-from everlong.run import Run
+from everlong.train.folder import rules_of
+
+SEQUENCES = 100
+"""Sequences of each size, unless a number is given."""
 
 
-def eval_generated(
-    trained: Run, rules: Rules, changes: Mapping[str, Any], *, sequences: int, lanes: int, as_json: bool
-) -> None:
+def eval_generated(request: Request) -> None:
     """Draw new sequences, as in training and of fixed sizes, and say how well the model does them.
 
     Raises:
         ConfigError: a field is unknown, or does not fit the task or the model.
     """
-    fields = assign_fields(changes, {"model": type(trained.config), "task": type(rules)})
+    trained, rules = request.run, rules_of(request.run.folder)
+    assert rules is not None
+    sequences = SEQUENCES if request.sequences is None else request.sequences
+    fields = assign_fields(request.changes, {"model": type(trained.config), "task": type(rules)})
     model, rules = trained.language_model, rules.replace(**fields["task"])
     if fields["model"]:
         model = model.with_config(**fields["model"])
     trials = (None, *rules.trials())
     with counting("sequences", sequences * len(trials)) as report:
-        found = evaluate_episodes(model, rules, trials=trials, sequences=sequences, lanes=lanes, report=report)
-    if as_json:
+        found = evaluate_episodes(model, rules, trials=trials, sequences=sequences, lanes=request.lanes, report=report)
+    if request.as_json:
         run, name = str(trained.folder), model.architecture
         rows = [trial.to_dict() for trial in found]
         answer({"run": run, "model": name, "task": rules.name, "rules": rules.model_dump(), "trials": rows})

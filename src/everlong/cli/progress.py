@@ -66,7 +66,7 @@ def describe(now: "Progress") -> str:
     step = f"{now.step:,}/{now.steps:,}" if now.steps else f"{now.step:,}"
     memory = f"memory {bytes_text(now.memory_bytes)} · " if now.memory_bytes else ""
     return (
-        f"step {step} · loss {now.loss:.3f} · {now.bits:.3f} bits/{now.per} · {now.tokens_per_second:,.0f} "
+        f"step {step} · loss {now.loss:.3f} · {now.bits:.3f} bits/{now.per.name} · {now.tokens_per_second:,.0f} "
         f"tokens/s · {memory}{duration_text(now.seconds_left)} left"
     )
 
@@ -76,7 +76,7 @@ def brief(now: "Progress") -> str:
     step = f"{now.step:,}/{now.steps:,}" if now.steps else f"{now.step:,}"
     memory = f"{bytes_text(now.memory_bytes)} · " if now.memory_bytes else ""
     return (
-        f"{step} · loss {now.loss:.3f} · {now.bits:.3f} bits/{now.per} · {now.tokens_per_second:,.0f} tok/s "
+        f"{step} · loss {now.loss:.3f} · {now.bits:.3f} bits/{now.per.name} · {now.tokens_per_second:,.0f} tok/s "
         f"· {memory}{duration_text(now.seconds_left)} left"
     )
 
@@ -93,14 +93,8 @@ def milestone(now: "Progress") -> str:
 
 def measurement(found: "Measurement", per: "Unit") -> str:
     """What was measured, in a few words."""
-    figures = found.figures
-    if per == "sequence":
-        return (
-            f"new sequences {found.bits:.4f} bits/sequence, {figures['valid_wrong_bits']:.2%} wrong bits, "
-            f"{figures['hard_wrong_bits']:.2%} in harder ones,"
-        )
-    guessed = f", {figures['valid_accuracy']:.1%} of hidden tokens guessed," if "valid_accuracy" in figures else ""
-    return f"held-out text {found.bits:.4f} bits/byte{guessed}"
+    remark = f", {found.remark}," if found.remark else ""
+    return f"{per.unseen} {found.bits:.4f} bits/{per.name}{remark}"
 
 
 @contextmanager

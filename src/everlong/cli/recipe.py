@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, final
 
+from everlong.cli.examples import FORMATS, stored_options
 from everlong.cli.settings import Fields, assign_fields
 from everlong.config import Config
 from everlong.data.sealed import read_sealed
-from everlong.data.synthetic import RULES, Rules
+from everlong.data.synthetic import RULES
 from everlong.errors import ConfigError, RunError
 from everlong.models import create_model, describe_model
 from everlong.models.base import Model
@@ -32,8 +33,8 @@ class Recipe:
     architecture: str
     fields: Fields
     training: TrainConfig
-    rules: Rules | None = None
-    """How sequences are drawn, where the task is a generated one."""
+    options: Config | None = None
+    """What is chosen about the task itself: how sequences are drawn, or examples made."""
 
     def build(self, **sizes: int) -> Model:
         """A new model of sizes that follow from the data; the seed decides its weights.
@@ -64,13 +65,14 @@ def new_recipe(architecture: str, layers: Sequence[Mapping[str, Any]]) -> Recipe
         ConfigError: no architecture has that name, or a field is unknown or does not fit.
     """
     before: Fields = {"task": TASK_OF_KIND[describe_model(architecture)[0]]}
-    rules = RULES.get(_task(layers))
-    given = _assign(architecture, layers, rules)
+    named = _task(layers)
+    options = options_of(named)
+    given = _assign(architecture, layers, named)
     return Recipe(
         architecture=architecture,
         fields=given["model"],
         training=TrainConfig.parse(_limits(given["train"], before=before)),
-        rules=rules and rules.parse(given["task"]),
+        options=options and options.parse(given["task"]),
     )
 
 
@@ -88,14 +90,22 @@ def resumed_recipe(run: Path, architecture: str, layers: Sequence[Mapping[str, A
         raise RunError(f"the run in {run} is a {theirs}, not a {architecture}. Resume it without naming a model.")
     stored = {name: value for name, value in cast("Fields", about["model"]).items() if name not in FROM_DATA}
     before = cast("Fields", how["training"])
-    rules = RULES.get(before["task"])
-    given = _assign(theirs, layers, rules)
+    task = before["task"]
+    options = options_of(task)
+    given = _assign(theirs, layers, task)
+    chosen = cast("Fields", how["data"]) if task in RULES else stored_options(run) if options else {}
     return Recipe(
         architecture=theirs,
         fields={**stored, **given["model"]},
         training=TrainConfig.parse(_limits(given["train"], before=before)),
-        rules=rules and rules.parse({**cast("Fields", how["data"]), **given["task"]}),
+        options=options and options.parse({**chosen, **given["task"]}),
     )
+
+
+def options_of(task: str) -> type[Config] | None:
+    """The config of what may be chosen about a task; ``None`` where there is nothing, or no such task."""
+    formats: dict[str, type[Config]] = {name: format_.options for name, format_ in FORMATS.items()}
+    return {**RULES, **formats}.get(task)
 
 
 def _task(layers: Sequence[Mapping[str, Any]]) -> str:
@@ -104,11 +114,11 @@ def _task(layers: Sequence[Mapping[str, Any]]) -> str:
     return named[-1] if named else ""
 
 
-def _assign(architecture: str, layers: Sequence[Mapping[str, Any]], rules: type[Rules] | None) -> dict[str, Fields]:
+def _assign(architecture: str, layers: Sequence[Mapping[str, Any]], task: str) -> dict[str, Fields]:
     configs: dict[str, type[Config]] = {"model": describe_model(architecture)[1], "train": TrainConfig}
-    if rules is not None:
-        require_learnable(cast("TaskName", rules.name), architecture)
-        configs["task"] = rules
+    if options := options_of(task):
+        require_learnable(cast("TaskName", task), architecture)
+        configs["task"] = options
     given: dict[str, Fields] = {"model": {}, "train": {}, "task": {}}
     for layer in layers:
         for owner, fields in assign_fields(layer, configs).items():

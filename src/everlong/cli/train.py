@@ -69,19 +69,28 @@ def train(
         raise ConfigError("no model is named. Write everlong train MODEL, for example transformer-xl.")
 
     from everlong.cli.corpus import Source
+    from everlong.cli.lessons import course
     from everlong.cli.recipe import new_recipe, resumed_recipe
     from everlong.cli.training import run_training
     from everlong.train.folder import require_usable
 
     require_usable(out, resume=resume)
     recipe = resumed_recipe(out, model, layers) if resume else new_recipe(model, layers)
-    of_text = (data, valid, document_separator, tokenizer != "byte", chunk)
-    if recipe.rules is not None and any(of_text):
+    about_text = {
+        "--data": bool(data),
+        "--valid": bool(valid),
+        "--document-separator": document_separator is not None,
+        "--tokenizer": tokenizer != "byte",
+        "--chunk": chunk is not None,
+    }
+    lessons = course(recipe.training.task)
+    unused = [name for name, asked in about_text.items() if asked and name not in lessons.takes]
+    if unused:
         raise ConfigError(
-            f"task={recipe.training.task} is generated and reads no text. "
-            "Leave out --data, --valid, --document-separator, --tokenizer and --chunk, or give --task lm."
+            f"task={recipe.training.task} has no use for {', '.join(unused)}: {lessons.why}. "
+            "Leave that out, or give another --task."
         )
-    if recipe.rules is None and not resume and not data:
+    if "--data" in lessons.takes and not resume and not data:
         raise ConfigError("no text is given. Write --data and the names of files or folders.")
     source = Source(data=tuple(data or ()), valid=tuple(valid or ()), separator=document_separator, tokenizer=tokenizer)
     code = run_training(recipe, source, out, resume=resume, threads=threads, as_json=as_json)

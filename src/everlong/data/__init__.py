@@ -1,9 +1,11 @@
-"""Text in, chunks out: documents, tokenizers, the token store, and the two ways to read it."""
+"""Text in, chunks out: documents, tokenizers, stores of tokens and of examples, and the ways to read them."""
 
+from everlong.data.batches import ExampleReader, example_batches
 from everlong.data.bpe import BPETokenizer
 from everlong.data.byte import ByteTokenizer
 from everlong.data.bytelevel import TextStream
 from everlong.data.chunk import Chunk
+from everlong.data.examples import Example, ExampleStore
 from everlong.data.lanes import LaneReader
 from everlong.data.masking import MaskedReader, Masking, MaskUnit
 from everlong.data.reading import DocumentChunk, document_chunks, document_windows
@@ -17,6 +19,9 @@ __all__ = [
     "Chunk",
     "Document",
     "DocumentChunk",
+    "Example",
+    "ExampleReader",
+    "ExampleStore",
     "LaneReader",
     "MaskUnit",
     "MaskedReader",
@@ -26,6 +31,7 @@ __all__ = [
     "Tokenizer",
     "document_chunks",
     "document_windows",
+    "example_batches",
     "load_tokenizer",
     "read_documents",
 ]

@@ -1,11 +1,29 @@
 """What a model reads in one call."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Protocol, Self, final
 
 import torch
 
-from everlong.shapes import Answers, Lengths, Starts, Tokens, Vectors
+from everlong.shapes import IGNORE, Answers, Lengths, Starts, Tokens, Vectors
+
+
+class Batch(Protocol):
+    """What training asks of whatever a model reads in one call."""
+
+    @property
+    def n_targets(self) -> int:
+        """How much is asked for: what losses are averaged over."""
+        ...
+
+    @property
+    def n_tokens(self) -> int:
+        """How much is read, padding left out."""
+        ...
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same on another device."""
+        ...
 
 
 @final
@@ -25,6 +43,16 @@ class Chunk:
     targets: Tokens | Answers
     starts: Starts
     lengths: Lengths
+
+    @property
+    def n_targets(self) -> int:
+        """How many targets there are: tokens, or bits of generated sequences."""
+        return int((self.targets != IGNORE).sum())
+
+    @property
+    def n_tokens(self) -> int:
+        """How many tokens, or vectors, are no padding."""
+        return int(self.lengths.sum())
 
     def to(self, device: torch.device | str) -> "Chunk":
         """The chunk on another device."""

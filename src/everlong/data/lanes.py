@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from everlong.data.chunk import Chunk
-from everlong.data.store import RELEASE, TokenStore
+from everlong.data.mapped import RELEASE
+from everlong.data.store import TokenStore
 from everlong.errors import ConfigError, DataError
 from everlong.shapes import IGNORE
 
@@ -64,12 +65,7 @@ class LaneReader:
         Raises:
             DataError: the cursor was taken with other settings or from another corpus, or is not a cursor.
         """
-        for name, value in self._settings().items():
-            if cursor.get(name) != value:
-                raise DataError(
-                    f"the cursor was taken with {name}={cursor.get(name)}, this reader has {name}={value}. "
-                    "Go on with the same data and settings, or start a new run."
-                )
+        require_settings(cursor, self._settings())
         epoch, offset = cursor.get("epoch"), cursor.get("offset")
         if not (isinstance(epoch, int) and isinstance(offset, int) and epoch >= 0 and 0 <= offset < self.part):
             raise DataError(
@@ -130,6 +126,20 @@ def check_sizes(*, lanes: int, world: int, rank: int, **others: int) -> None:
         raise ConfigError(f"lanes={lanes} cannot be shared evenly by world={world} ranks. Choose lanes={near}.")
     if not 0 <= rank < world:
         raise ConfigError(f"there is no rank={rank} among world={world}. Choose 0 to {world - 1}.")
+
+
+def require_settings(cursor: Mapping[str, object], settings: Mapping[str, int | str]) -> None:
+    """Make sure that a cursor was taken by a reader of the same data and settings.
+
+    Raises:
+        DataError: it was not.
+    """
+    for name, value in settings.items():
+        if cursor.get(name) != value:
+            raise DataError(
+                f"the cursor was taken with {name}={cursor.get(name)}, this reader has {name}={value}. "
+                "Go on with the same data and settings, or start a new run."
+            )
 
 
 def _too_short(n_tokens: int, *, lanes: int, chunk: int) -> str:

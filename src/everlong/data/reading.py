@@ -12,7 +12,8 @@ from torch import Tensor
 
 from everlong.data.bytelevel import TokenArray
 from everlong.data.chunk import Chunk
-from everlong.data.store import RELEASE, TokenStore
+from everlong.data.mapped import RELEASE
+from everlong.data.store import TokenStore
 from everlong.errors import ConfigError
 from everlong.shapes import IGNORE
 

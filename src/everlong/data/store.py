@@ -5,18 +5,17 @@ documents.bin   where each document begins, then the number of tokens; int64, li
 store.json      counts, types, the tokenizer's digest and the checksums of both; sealed
 """
 
-import hashlib
-import mmap
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
 from everlong.data.bytelevel import TokenArray, token_dtype
+from everlong.data.mapped import REMEDY, START_TYPE, HashedFile, map_file, release_pages, verify_files
 from everlong.data.sealed import digest, read_sealed, write_sealed
 from everlong.data.source import BLOCK
 from everlong.data.staging import staged_folder
@@ -25,11 +24,6 @@ from everlong.data.tokenizers import Tokenizer
 from everlong.errors import DamagedFile, DataError
 
 TOKENS, DOCUMENTS, STORE = "tokens.bin", "documents.bin", "store.json"
-START_TYPE = np.dtype("<i8")
-RELEASE = 32 << 20
-"""A reader calls :meth:`TokenStore.release` about every so many tokens."""
-
-REMEDY = "Remove the folder and build the store again."
 
 
 class StoreFacts(BaseModel):
@@ -57,9 +51,12 @@ class TokenStore:
 
     def __init__(self, folder: Path, facts: StoreFacts) -> None:
         self.folder, self.facts = folder, facts
-        self._maps = [_map(folder / TOKENS), _map(folder / DOCUMENTS)]
-        self.tokens: TokenArray = np.frombuffer(self._maps[0], token_dtype(facts.vocab_size))
-        self.starts: NDArray[np.int64] = np.frombuffer(self._maps[1], START_TYPE)
+        dtype = token_dtype(facts.vocab_size)
+        tokens = map_file(folder / TOKENS, n_bytes=facts.n_tokens * dtype.itemsize)
+        starts = map_file(folder / DOCUMENTS, n_bytes=(facts.n_documents + 1) * START_TYPE.itemsize)
+        self._maps = (tokens, starts)
+        self.tokens: TokenArray = np.frombuffer(tokens, dtype)
+        self.starts: NDArray[np.int64] = np.frombuffer(starts, START_TYPE)
 
     @classmethod
     def build(cls, documents: Iterable[Document], tokenizer: Tokenizer, folder: str | PathLike[str]) -> "TokenStore":
@@ -90,8 +87,6 @@ class TokenStore:
             raise DamagedFile(
                 f"{folder / STORE} does not describe a token store ({error.errors()[0]['msg']}). {REMEDY}"
             ) from error
-        _check_size(folder / TOKENS, facts.n_tokens * token_dtype(facts.vocab_size).itemsize)
-        _check_size(folder / DOCUMENTS, (facts.n_documents + 1) * START_TYPE.itemsize)
         return cls(folder, facts)
 
     @property
@@ -147,26 +142,18 @@ class TokenStore:
         Raises:
             DamagedFile: a file has changed since it was built.
         """
-        stated = {TOKENS: self.facts.tokens_sha256, DOCUMENTS: self.facts.documents_sha256}
-        for name, checksum in stated.items():
-            with (self.folder / name).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found != checksum:
-                raise DamagedFile(
-                    f"{self.folder / name} is damaged: its contents do not match their checksum. {REMEDY}"
-                )
+        verify_files(self.folder, {TOKENS: self.facts.tokens_sha256, DOCUMENTS: self.facts.documents_sha256})
 
     def release(self) -> None:
         """Let go of the pages read so far, so that a reader's memory does not grow with the file; views stay valid."""
-        for pages in self._maps:
-            pages.madvise(mmap.MADV_DONTNEED)
+        release_pages(self._maps)
 
 
 def _write(documents: Iterable[Document], tokenizer: Tokenizer, folder: Path) -> StoreFacts:
     dtype = token_dtype(tokenizer.vocab_size)
     n_tokens = n_documents = n_bytes = 0
     with (folder / TOKENS).open("wb", BLOCK) as tokens, (folder / DOCUMENTS).open("wb", BLOCK) as starts:
-        token_file, start_file = _Hashed(tokens), _Hashed(starts)
+        token_file, start_file = HashedFile(tokens), HashedFile(starts)
         for document in documents:
             begin = n_tokens
             for ids in tokenizer.encode_pieces(document.pieces):
@@ -188,30 +175,6 @@ def _write(documents: Iterable[Document], tokenizer: Tokenizer, folder: Path) ->
         vocab_size=tokenizer.vocab_size,
         tokenizer=tokenizer.name,
         tokenizer_digest=tokenizer.digest,
-        tokens_sha256=token_file.sha256.hexdigest(),
-        documents_sha256=start_file.sha256.hexdigest(),
+        tokens_sha256=token_file.sha256,
+        documents_sha256=start_file.sha256,
     )
-
-
-class _Hashed:
-    """A file being written, and the checksum of what is in it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self.sha256 = file, hashlib.sha256()
-
-    def write(self, values: NDArray[np.integer[Any]]) -> None:
-        data = np.ascontiguousarray(values).data.cast("B")
-        self._file.write(data)
-        self.sha256.update(data)
-
-
-def _map(path: Path) -> mmap.mmap:
-    with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-def _check_size(path: Path, expected: int) -> None:
-    if not path.is_file():
-        raise DamagedFile(f"{path} is missing. {REMEDY}")
-    if (found := path.stat().st_size) != expected:
-        raise DamagedFile(f"{path} is damaged: it has {found:,} bytes instead of {expected:,}. {REMEDY}")

@@ -21,6 +21,7 @@ RESULT_NEUTRAL = frozenset(
         "eval_every",
         "eval_tokens",
         "eval_sequences",
+        "eval_examples",
         "patience",
         "save_every",
         "keep",
@@ -35,15 +36,15 @@ class TrainConfig(Config):
     """How long, on how much at a time, how fast, and what is kept. Equal configs give equal runs on one machine."""
 
     task: TaskName = "lm"
-    """What is learned: the next token of a stream (``lm``), hidden tokens (``mlm``), or a generated task."""
+    """What is learned: the next token of a stream (``lm``), hidden tokens (``mlm``), a generated task, or examples."""
     steps: int = Field(default=1000, ge=0)
     """Updates in all; 0 for no limit but `minutes`."""
     minutes: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Time in all; 0 for no limit. Where both limits are given, the first one reached ends the run."""
     lanes: int = Field(default=8, ge=1)
-    """Streams, or generated sequences, read side by side, over all ranks together."""
+    """Streams, generated sequences or examples read side by side, over all ranks together."""
     chunk: int = Field(default=256, ge=1)
-    """Tokens of each lane that one call reads; a generated sequence is read as a whole."""
+    """Tokens of each lane that one call reads; a generated sequence, or an example, is read as a whole."""
     window: int = Field(default=1, ge=1)
     """Chunks that gradients flow through before the memory is cut off from its past."""
     accumulate: int = Field(default=1, ge=1)
@@ -75,6 +76,8 @@ class TrainConfig(Config):
     """Tokens of the validation text that are read each time."""
     eval_sequences: int = Field(default=100, ge=1)
     """Generated sequences of each size that are measured each time."""
+    eval_examples: int = Field(default=1000, ge=1)
+    """Held-out examples that are measured each time, spread evenly over all of them."""
     patience: int = Field(default=0, ge=0)
     """Measurements without a new best after which the run ends; 0 for never."""
     save_every: int = Field(default=200, ge=0)

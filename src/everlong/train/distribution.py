@@ -126,7 +126,7 @@ def rank_device() -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
-def distribute(objective: Objective, *, world: World, fsdp: bool) -> nn.Module:
+def distribute(objective: Objective[Any], *, world: World, fsdp: bool) -> nn.Module:
     """The module whose backward pass averages gradients over ranks: sharded, copied, or as it is.
 
     Raises:
@@ -144,7 +144,7 @@ def distribute(objective: Objective, *, world: World, fsdp: bool) -> nn.Module:
     return objective
 
 
-def shard(objective: Objective) -> Objective:
+def shard(objective: Objective[Any]) -> Objective[Any]:
     """FSDP2 over every layer of a stack, and over the rest together; all begin with rank 0's weights."""
     for tensor in objective.state_dict().values():
         dist.broadcast(tensor, 0)

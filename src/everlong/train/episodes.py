@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import torch
 from jaxtyping import Float
@@ -10,19 +10,23 @@ from torch import Tensor
 
 from everlong.data import Chunk
 from everlong.data.synthetic import EpisodeReader, Rules
+from everlong.errors import ConfigError
 from everlong.evaluate.episodes import answers, bit_losses, evaluate_episodes, require_vectors
 from everlong.memory import Memory
+from everlong.models import LanguageModel
 from everlong.models.base import AnyLanguageModel
 from everlong.shapes import Answers
 from everlong.train.config import TrainConfig
 from everlong.train.distribution import World
 from everlong.train.learner import Update
 from everlong.train.objective import Objective
-from everlong.train.task import Measurement, Task, Unit
+from everlong.train.task import Given, Measurement, Task, Unit
+
+SEQUENCE = Unit("sequence", unseen="new sequences")
 
 
 @final
-class EpisodeLoss(Objective):
+class EpisodeLoss(Objective[Chunk]):
     """Cross-entropy of the bits that are asked for; every sequence begins with an empty memory."""
 
     entrances = ("answers",)
@@ -38,7 +42,7 @@ class EpisodeLoss(Objective):
 
     def answers(self, chunk: Chunk) -> Answers:
         """Logits of all bits of a chunk, in the precision of training."""
-        with self.autocast(chunk):
+        with self.autocast():
             return answers(self.model, chunk)
 
 
@@ -46,13 +50,21 @@ class EpisodeLoss(Objective):
 class Episodes(Task):
     """Sequences of a generated task; other ones, always the same, are measured."""
 
-    per: ClassVar[Unit] = "sequence"
+    per: ClassVar[Unit] = SEQUENCE
 
     def __init__(self, model: AnyLanguageModel, rules: Rules, config: TrainConfig) -> None:
         self._model, self._rules, self._config = model, rules, config
         self._loss = EpisodeLoss(model, precision=config.precision)
         self.objective = self._loss
         self.is_measured = True
+
+    @property
+    def tokenizer(self) -> None:
+        """There is no text."""
+
+    def facts(self) -> dict[str, Any]:
+        """The rules."""
+        return self._rules.model_dump(mode="json")
 
     def reader(self, world: World) -> EpisodeReader:
         """A new sequence for each lane and chunk."""
@@ -93,4 +105,22 @@ class Episodes(Task):
                 "hard_bits_per_sequence": hardest.bits_per_sequence,
                 "hard_wrong_bits": hardest.wrong_bits,
             },
+            remark=f"{usual.wrong_bits:.2%} wrong bits, {hardest.wrong_bits:.2%} in harder ones",
         )
+
+
+def episodes(given: Given) -> Episodes:
+    """A generated task for a model that reads vectors.
+
+    Raises:
+        ConfigError: the rules are those of another task, or there is something that generated tasks do not need.
+    """
+    data, model, config = given.data, given.model, given.config
+    assert isinstance(data, Rules)
+    assert isinstance(model, LanguageModel)
+    if data.name != config.task or given.valid is not None or given.tokenizer is not None:
+        raise ConfigError(
+            f"the rules of {data.name} were given with task={config.task}, validation text or a tokenizer. "
+            f"Give task={data.name}, and neither of the others: its sequences are generated."
+        )
+    return Episodes(model, data, config)

@@ -3,7 +3,7 @@
 config.json     the model's architecture and fields     tokenizer.json   text to tokens
 train.json      the training settings and the data      .lock            the process that writes here
 
-A run of a generated task has the rules of the task for data, and no tokenizer.
+Each task says what its data are; a run of a generated task has the rules for data, and no tokenizer.
 """
 
 import fcntl
@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import Any, cast
 
 from everlong.checkpoint import CHECKPOINTS, CONFIG, list_checkpoints
-from everlong.data import Tokenizer, TokenStore
 from everlong.data.sealed import read_sealed, write_sealed
 from everlong.data.synthetic import RULES, Rules
 from everlong.errors import RunError
-from everlong.models.base import Model
 from everlong.storage import disk_errors
 from everlong.train.config import RESULT_NEUTRAL, TrainConfig
+from everlong.train.task import Task
 
 TRAIN, LOCK = "train.json", ".lock"
-OURS = {CONFIG, TRAIN, LOCK, CHECKPOINTS, "metrics.jsonl", "store", "valid", "tensorboard", "tokenizer.json"}
+OURS = {
+    *(CONFIG, TRAIN, LOCK, CHECKPOINTS, "metrics.jsonl", "tensorboard", "tokenizer.json"),
+    *("store", "valid", "examples", "examples-valid"),
+}
 
 
 @contextmanager
@@ -79,17 +81,16 @@ def require_usable(folder: Path, *, resume: bool) -> None:
         )
 
 
-def describe_run(
-    folder: Path, model: Model, config: TrainConfig, data: TokenStore | Rules, tokenizer: Tokenizer | None
-) -> None:
+def describe_run(folder: Path, task: Task, config: TrainConfig) -> None:
     """Write what the run is, so that it can be loaded and resumed.
 
     Raises:
         RunError: the disk is full.
     """
-    if tokenizer is not None:
-        tokenizer.save(folder)
-    write_sealed(folder / TRAIN, {"training": config.model_dump(mode="json"), "data": _facts(data)})
+    model = task.objective.model
+    if task.tokenizer is not None:
+        task.tokenizer.save(folder)
+    write_sealed(folder / TRAIN, {"training": config.model_dump(mode="json"), "data": task.facts()})
     write_sealed(folder / CONFIG, {"architecture": model.architecture, "model": model.config.model_dump(mode="json")})
 
 
@@ -103,7 +104,7 @@ def training_of(folder: Path) -> TrainConfig:
 
 
 def rules_of(folder: Path) -> Rules | None:
-    """How the sequences of a run are drawn; ``None`` where it learns from text.
+    """How the sequences of a run are drawn; ``None`` where none are.
 
     Raises:
         DamagedFile: ``train.json`` is missing or altered.
@@ -113,34 +114,34 @@ def rules_of(folder: Path) -> Rules | None:
     return rules and rules.parse(about["data"])
 
 
-def require_same_run(folder: Path, model: Model, config: TrainConfig, data: TokenStore | Rules) -> None:
+def require_same_run(folder: Path, task: Task, config: TrainConfig) -> None:
     """Make sure that the run in a folder would go on as it would have gone on.
 
     Raises:
         RunError: a setting that decides the result has another value.
         DamagedFile: ``config.json`` or ``train.json`` is missing or altered.
     """
+    model = task.objective.model
     about, data_then = read_sealed(folder / CONFIG), read_sealed(folder / TRAIN)["data"]
-    _compare("architecture", {"architecture": about["architecture"]}, {"architecture": model.architecture}, folder)
-    _compare("model", about["model"], model.config.model_dump(mode="json"), folder)
+    require_equal("architecture", {"architecture": about["architecture"]}, {"architecture": model.architecture}, folder)
+    require_equal("model", about["model"], model.config.model_dump(mode="json"), folder)
     theirs, ours = (settings.model_dump(mode="json") for settings in (training_of(folder), config))
     for name in RESULT_NEUTRAL:
         theirs.pop(name, None)
         ours.pop(name, None)
-    _compare("training", theirs, ours, folder)
-    _compare("data", data_then, _facts(data), folder)
+    require_equal("training", theirs, ours, folder)
+    require_equal("data", data_then, task.facts(), folder)
 
 
-def _compare(kind: str, theirs: Any, ours: Mapping[str, Any], folder: Path) -> None:
+def require_equal(kind: str, theirs: Any, ours: Mapping[str, Any], folder: Path) -> None:
+    """Make sure that what a run's folder says of it is what is asked for now.
+
+    Raises:
+        RunError: a setting has another value.
+    """
     for name in {**ours, **theirs}:
         if theirs.get(name) != ours.get(name):
             raise RunError(
                 f"the run in {folder} has {kind} setting {name}={theirs.get(name)}, now it is {ours.get(name)}. "
                 f"Resume with {name}={theirs.get(name)}, or begin a new run in another folder."
             )
-
-
-def _facts(data: TokenStore | Rules) -> dict[str, object]:
-    if isinstance(data, Rules):
-        return data.model_dump(mode="json")
-    return {"n_tokens": data.n_tokens, "n_documents": data.n_documents, "store": data.digest}

@@ -15,7 +15,7 @@ from everlong.train.objective import Objective
 
 
 @final
-class HiddenLoss(Objective):
+class HiddenLoss(Objective[Chunk]):
     """Loss of the hidden tokens of every chunk by itself; nothing is carried from one to the next."""
 
     entrances = ("guesses",)
@@ -28,12 +28,12 @@ class HiddenLoss(Objective):
         """Loss in nats summed over hidden tokens."""
         nats: list[Tensor] = []
         for chunk in window:
-            with self.autocast(chunk):
+            with self.autocast():
                 losses = self.model.token_losses(chunk.tokens, chunk.targets, lengths=chunk.lengths)
             nats.append(losses.sum())
         return torch.stack(nats).sum(), memory, {}
 
     def guesses(self, chunk: Chunk) -> Guesses:
         """What the encoder makes of a chunk, in the precision of training."""
-        with self.autocast(chunk):
+        with self.autocast():
             return guesses(self.model, chunk)

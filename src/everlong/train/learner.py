@@ -3,20 +3,20 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from everlong.data import Chunk
+from everlong.data.chunk import Batch
 from everlong.errors import RunError
 from everlong.memory import Memory
 from everlong.models.base import Model
 from everlong.train.config import TrainConfig
 from everlong.train.distribution import World, distribute, last_of_update
 from everlong.train.memory_dropout import MemoryDropout
-from everlong.train.objective import Objective, count_targets, count_tokens
+from everlong.train.objective import Objective
 from everlong.train.optim import make_optimizer, set_rate
 
 
@@ -47,7 +47,7 @@ class Update:
 class Learner:
     """A model, its optimiser, and how they step."""
 
-    def __init__(self, objective: Objective, config: TrainConfig, world: World) -> None:
+    def __init__(self, objective: Objective[Any], config: TrainConfig, world: World) -> None:
         self.objective, self.config, self.world = objective, config, world
         self.model: Model = objective.model
         self.model.recompute = config.recompute
@@ -57,7 +57,7 @@ class Learner:
 
     def update(
         self,
-        windows: Sequence[Sequence[Chunk]],
+        windows: Sequence[Sequence[Batch]],
         memory: Memory | None,
         *,
         dropout: MemoryDropout,
@@ -66,7 +66,7 @@ class Learner:
     ) -> Update:
         """Step once along the gradient of the mean loss of all windows of all ranks.
 
-        The chunks are on the CPU, where their targets are counted without waiting for a GPU.
+        The batches are on the CPU, where their targets are counted without waiting for a GPU.
 
         Raises:
             RunError: the loss or a gradient is not finite; the weights are as they were.
@@ -74,7 +74,8 @@ class Learner:
         set_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
         count, tokens = self.world.sum(
-            sum(count_targets(window) for window in windows), sum(count_tokens(window) for window in windows)
+            sum(batch.n_targets for window in windows for batch in window),
+            sum(batch.n_tokens for window in windows for batch in window),
         )
         chunks = sum(len(window) for window in windows)
         nats: list[Tensor] = []
@@ -83,7 +84,7 @@ class Learner:
             if memory is not None:
                 memory = dropout(memory)
             with last_of_update(self.module, last=n == len(windows) - 1):
-                summed, memory, others = self.module([chunk.to(self.model.device) for chunk in window], memory)
+                summed, memory, others = self.module([batch.to(self.model.device) for batch in window], memory)
                 # Ranks' gradients are averaged, and a sum is wanted: `count` covers all ranks already.
                 loss = summed * (self.world.size / max(1.0, count))
                 loss = loss + sum(others.values(), start=torch.zeros_like(loss)) / chunks

@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 
 from everlong.checkpoint import newest_good_checkpoint, read_checkpoint
-from everlong.data import Tokenizer, TokenStore
-from everlong.data.synthetic import Rules
+from everlong.data import Tokenizer
 from everlong.models.base import Model
 from everlong.train.config import TrainConfig
 from everlong.train.distribution import join_world
@@ -18,7 +17,7 @@ from everlong.train.interrupt import interruptible
 from everlong.train.metrics import open_trackers
 from everlong.train.progress import Ending, Meter, Progress, Result
 from everlong.train.state import TrainingState
-from everlong.train.task import Measurement
+from everlong.train.task import Material, Measurement
 from everlong.train.tasks import make_task
 
 
@@ -29,8 +28,8 @@ def ignore(progress: Progress) -> None:
 
 def train(
     model: Model,
-    data: TokenStore | Rules,
-    valid: TokenStore | None,
+    data: Material,
+    valid: Material | None,
     config: TrainConfig,
     out: Path,
     *,
@@ -38,10 +37,10 @@ def train(
     resume: bool = False,
     report: Callable[[Progress], None] = ignore,
 ) -> Result:
-    """Train a model on a corpus, or on sequences drawn by rule, and keep the run in a folder.
+    """Train a model on a corpus, on sequences drawn by rule, or on examples, and keep the run in a folder.
 
-    From there it can be resumed and loaded. A corpus comes with the tokenizer that made it; a generated task needs
-    neither that nor validation text.
+    From there it can be resumed and loaded. A corpus, or examples, come with the tokenizer that made them; a generated
+    task needs neither that nor anything to be measured on.
 
     Ctrl-C and SIGTERM end the run after the update in progress, saved. Under torchrun every rank calls this with the
     same arguments and a model on its own device; rank 0 writes and reports. The model is left as the last update made
@@ -63,7 +62,7 @@ def train(
         interrupt = stack.enter_context(interruptible())
         state = TrainingState(task, config, world)
         stack.callback(state.learner.release)
-        checkpoint = begin(state, out, data, tokenizer, resume=resume)
+        checkpoint = begin(state, out, resume=resume)
         trackers = [stack.enter_context(closing(t)) for t in open_trackers(out, config.track, world, step=state.step)]
         meter = Meter(config, step=state.step, seconds=state.seconds)
         loss: float | None = None
@@ -108,16 +107,14 @@ def train(
         )
 
 
-def begin(
-    state: TrainingState, out: Path, data: TokenStore | Rules, tokenizer: Tokenizer | None, *, resume: bool
-) -> Path:
+def begin(state: TrainingState, out: Path, *, resume: bool) -> Path:
     """Go on from the newest whole checkpoint, or describe the run and save its beginning; the checkpoint either way."""
 
     def prepare() -> str:
         if resume:
-            require_same_run(out, state.model, state.config, data)
+            require_same_run(out, state.task, state.config)
         found = newest_good_checkpoint(out) if resume else None
-        describe_run(out, state.model, state.config, data, tokenizer)
+        describe_run(out, state.task, state.config)
         return str(found.folder) if found else ""
 
     folder = state.world.on_main(prepare)

@@ -2,22 +2,23 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from everlong.data import Chunk
+from everlong.data.chunk import Batch
 from everlong.memory import Memory
 from everlong.models.base import Model
-from everlong.shapes import IGNORE
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+B = TypeVar("B", bound=Batch)
 
-class Objective(nn.Module, ABC):
-    """A model and its loss on a window of chunks.
+
+class Objective(nn.Module, ABC, Generic[B]):
+    """A model and its loss on a window of chunks, or of whatever batches its task has.
 
     The loop over chunks is inside the module, so that DDP and FSDP see one forward and one backward pass however many
     chunks it spans, and the memory is an argument and a result that they leave alone.
@@ -33,20 +34,10 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, window: Sequence[Chunk], memory: Memory | None
+        self, window: Sequence[B], memory: Memory | None
     ) -> tuple[Float[Tensor, ""], Memory | None, dict[str, Tensor]]:
         """Loss in nats summed over targets, what is carried to the next window, and the memory's own losses, summed."""
 
-    def autocast(self, chunk: Chunk) -> Any:
-        """A block in which large products of a chunk are of the chosen precision."""
-        return torch.autocast(chunk.tokens.device.type, self.precision, enabled=self.precision != torch.float32)
-
-
-def count_targets(window: Sequence[Chunk]) -> int:
-    """How many targets a window has: tokens, or bits of generated sequences."""
-    return sum(int((chunk.targets != IGNORE).sum()) for chunk in window)
-
-
-def count_tokens(window: Sequence[Chunk]) -> int:
-    """How many tokens, or vectors, of a window are no padding."""
-    return sum(int(chunk.lengths.sum()) for chunk in window)
+    def autocast(self) -> Any:
+        """A block in which large products are of the chosen precision."""
+        return torch.autocast(self.model.device.type, self.precision, enabled=self.precision != torch.float32)

@@ -11,7 +11,7 @@ from typing import Literal, final
 
 from everlong.train.config import TrainConfig
 from everlong.train.learner import Update
-from everlong.train.task import Measurement, Unit
+from everlong.train.task import BYTE, Measurement, Unit
 
 Ending = Literal["steps", "minutes", "patience", "interrupted"]
 
@@ -27,7 +27,7 @@ class Progress:
     loss: float
     """Nats per target of this update."""
     bits: float
-    """The loss in bits, per byte of the training text or per generated sequence."""
+    """The loss in bits, per byte of the training text or other unit of the task."""
     tokens_per_second: float
     """Speed of the last updates, all ranks together."""
     memory_bytes: int
@@ -40,12 +40,12 @@ class Progress:
     """What was measured after this update, if anything was."""
     saved: Path | None = None
     """The checkpoint written after this update."""
-    per: Unit = "byte"
+    per: Unit = BYTE
     """What bits are counted for."""
 
     @property
     def valid_bits(self) -> float | None:
-        """Bits of the validation text, per byte, or of sequences of its own kind; measured after this update or not."""
+        """Bits of what was measured after this update, if anything was."""
         return self.measured and self.measured.bits
 
     def figures(self) -> dict[str, float | int]:
@@ -53,13 +53,13 @@ class Progress:
         figures: dict[str, float | int] = {
             "step": self.step,
             "loss": self.loss,
-            f"bits_per_{self.per}": self.bits,
+            f"bits_per_{self.per.name}": self.bits,
             "learning_rate": self.learning_rate,
             "tokens_per_second": self.tokens_per_second,
             "seconds": self.seconds,
         }
         if self.measured is not None:
-            figures |= {f"valid_bits_per_{self.per}": self.measured.bits, **self.measured.figures}
+            figures |= {f"valid_bits_per_{self.per.name}": self.measured.bits, **self.measured.figures}
         return figures
 
     def with_saved(self, checkpoint: Path) -> "Progress":
@@ -77,12 +77,12 @@ class Result:
     loss: float | None
     """Nats per target of the last update; None where no update was left to do."""
     best_bits: float | None
-    """The best measurement: bits per byte of the validation text, or per sequence."""
+    """The best measurement: bits per byte of the validation text, or per other unit of the task."""
     best_step: int | None
     ending: Ending
     checkpoint: Path
     """The newest checkpoint, which holds the state after the last update."""
-    per: Unit = "byte"
+    per: Unit = BYTE
     """What bits are counted for."""
 
     @property

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
 
 from everlong.checkpoint import Checkpoint, save_checkpoint, tie, untie
+from everlong.errors import RunError
 from everlong.models.base import Model
 from everlong.train.config import TrainConfig
 from everlong.train.distribution import World, gather_lanes
@@ -108,8 +109,14 @@ class TrainingState:
 
         Raises:
             DamagedFile: the checkpoint is of another model.
+            RunError: another version of Everlong saved it.
         """
         model, state = self.model, checkpoint.state
+        if missing := sorted(self._fields().keys() - state.keys()):
+            raise RunError(
+                f"{checkpoint.folder} was written by another version of Everlong: its state has no '{missing[0]}'. "
+                "Go on with that version, or begin a new run in another folder."
+            )
         weights = tie(model, checkpoint.tensors("model"), source=checkpoint.folder)
         set_model_state_dict(model, dict[str, Any](weights), options=StateDictOptions(full_state_dict=True))
         put_optimizer_tensors(model, self.learner.optimizer, checkpoint.tensors("optimizer"))

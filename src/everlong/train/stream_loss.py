@@ -14,7 +14,7 @@ from everlong.train.objective import Objective
 
 
 @final
-class StreamLoss(Objective):
+class StreamLoss(Objective[Chunk]):
     """Loss of the next tokens. Gradients flow from chunk to chunk and stop at the window's edges."""
 
     model: AnyLanguageModel
@@ -26,7 +26,7 @@ class StreamLoss(Objective):
         nats: list[Tensor] = []
         aux: dict[str, Tensor] = {}
         for chunk in window:
-            with self.autocast(chunk):
+            with self.autocast():
                 losses, memory, others = self.model.token_losses(
                     chunk.tokens, chunk.targets, memory, starts=chunk.starts, lengths=chunk.lengths
                 )

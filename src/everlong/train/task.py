@@ -1,32 +1,51 @@
-"""What a task is to the loop: the chunks it reads, what they cost, and how its progress is measured."""
+"""What a task is to the loop: the batches it reads, what they cost, and how its progress is measured."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol, final
+from typing import Any, ClassVar, Protocol, TypeVar, final
 
-from everlong.data import Chunk
+from everlong.data import ExampleStore, Tokenizer, TokenStore
+from everlong.data.chunk import Batch
+from everlong.data.synthetic import Rules
 from everlong.memory import Memory
+from everlong.models.base import Model
+from everlong.train.config import TrainConfig
 from everlong.train.distribution import World
 from everlong.train.learner import Update
 from everlong.train.objective import Objective
 
-Unit = Literal["byte", "sequence"]
-"""What bits are counted for: a byte of text, or a generated sequence."""
+Material = TokenStore | Rules | ExampleStore
+"""What a model is taught from."""
+
+B_co = TypeVar("B_co", bound=Batch, covariant=True)
 
 
-class Reader(Protocol):
-    """Chunks without end, from a place that can be noted and found again."""
+@final
+@dataclass(frozen=True)
+class Unit:
+    """What bits are counted for."""
 
-    def __next__(self) -> Chunk:
-        """The next chunk of this rank's lanes."""
+    name: str
+    unseen: str
+    """What is measured, in words."""
+
+
+BYTE = Unit("byte", unseen="held-out text")
+
+
+class Reader(Protocol[B_co]):
+    """Batches without end, from a place that can be noted and found again."""
+
+    def __next__(self) -> B_co:
+        """The next batch of this rank's lanes."""
         ...
 
     def cursor(self) -> dict[str, int | str]:
-        """Where the next chunk begins, for every rank alike, as JSON values."""
+        """Where the next batch begins, for every rank alike, as JSON values."""
         ...
 
-    def seek(self, cursor: Mapping[str, object]) -> "Reader":
+    def seek(self, cursor: Mapping[str, object]) -> "Reader[B_co]":
         """Go on where a cursor was taken."""
         ...
 
@@ -34,26 +53,49 @@ class Reader(Protocol):
 @final
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What unseen text, or unseen sequences, say about a model."""
+    """What unseen text, sequences or examples say about a model."""
 
     bits: float
-    """By which the best weights are known: bits for each byte that had to be predicted, or for each sequence."""
+    """By which the best weights are known: bits for each byte, or other unit of the task, that had to be predicted."""
     figures: Mapping[str, float] = field(default_factory=dict[str, float])
     """What else was found, by the name it has in the metrics file."""
+    remark: str = ""
+    """The gist of those figures, in a few words for people."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """Everything that a task is made of."""
+
+    model: Model
+    data: Material
+    valid: Material | None
+    config: TrainConfig
+    tokenizer: Tokenizer | None
 
 
 class Task(ABC):
     """Something to teach a model, with what it is taught from."""
 
-    per: ClassVar[Unit] = "byte"
+    per: ClassVar[Unit] = BYTE
     """What its bits are counted for."""
-    objective: Objective
+    objective: Objective[Any]
     is_measured: bool
     """Whether there is something to measure the model on."""
 
+    @property
     @abstractmethod
-    def reader(self, world: World) -> Reader:
-        """The chunks of a rank.
+    def tokenizer(self) -> Tokenizer | None:
+        """What is saved beside the model to make its tokens; ``None`` where it reads vectors."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What the model is taught from, as JSON values: a run does not go on with anything else."""
+
+    @abstractmethod
+    def reader(self, world: World) -> Reader[Any]:
+        """The batches of a rank.
 
         Raises:
             ConfigError: the lanes cannot be shared among the ranks.
@@ -75,7 +117,7 @@ class Task(ABC):
 
     @abstractmethod
     def bits(self, update: Update) -> float:
-        """The loss of an update in bits, for each byte of the training text or each sequence."""
+        """The loss of an update in bits for each unit."""
 
     @abstractmethod
     def measure(self) -> Measurement:

@@ -67,7 +67,7 @@ def test_figures_are_bits_per_sequence(tmp_path: Path) -> None:
     assert lines[1]["hard_bits_per_sequence"] == pytest.approx(3 * 18, rel=1e-3)
     assert {"valid_bits_per_sequence", "valid_wrong_bits", "hard_wrong_bits"} <= set(lines[1])
     assert lines[0].keys().isdisjoint({"bits_per_byte", "valid_wrong_bits"})
-    assert (seen[0].per, result.per, seen[0].memory_bytes) == ("sequence", "sequence", 0)
+    assert (seen[0].per.name, result.per.name, seen[0].memory_bytes) == ("sequence", "sequence", 0)
     assert seen[1].valid_bits == lines[1]["valid_bits_per_sequence"]
     assert result.best_bits == min(p.valid_bits for p in seen if p.valid_bits is not None)
 
@@ -92,7 +92,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(bench: Bench) -
         train(machine(), RULES, None, copying(task="repeat-copy"), out)
     with pytest.raises(ConfigError, match=r"task=copy, validation text or a tokenizer\. Give task=copy, and neither"):
         train(machine(), RULES, None, copying(), out, tokenizer=ByteTokenizer())
-    with pytest.raises(ConfigError, match=r"task=copy was given a corpus\. Give a generated task its rules"):
+    with pytest.raises(ConfigError, match=r"task=copy learns from rules, and was given a corpus\. Give it what it"):
         train(machine(), bench.data, None, copying(), out, tokenizer=ByteTokenizer())
     with pytest.raises(ConfigError, match="task=lm was given a corpus without its tokenizer"):
         train(tiny("ntm"), bench.data, None, settings(), out)

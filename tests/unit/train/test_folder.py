@@ -1,12 +1,20 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from everlong.data.sealed import read_sealed, write_sealed
 from everlong.errors import RunError
+from everlong.train import TrainConfig
 from everlong.train.folder import TRAIN, claimed, describe_run, require_same_run, require_usable
+from everlong.train.task import Task
+from everlong.train.tasks import make_task
 from tests.unit.train.conftest import Bench, settings, tiny
+
+
+def task_of(bench: Bench, config: TrainConfig | None = None, *, model: Any = None, data: Any = None) -> Task:
+    return make_task(model or tiny(), data or bench.data, None, config or settings(), bench.tokenizer)
 
 
 def test_settings_that_are_newer_than_a_run_have_their_defaults(bench: Bench) -> None:
@@ -16,9 +24,9 @@ def test_settings_that_are_newer_than_a_run_have_their_defaults(bench: Bench) ->
     written = read_sealed(folder / TRAIN)
     older = {name: value for name, value in dict(written["training"]).items() if name not in ("task", "mask_rate")}  # type: ignore[call-overload]
     write_sealed(folder / TRAIN, {**written, "training": older})
-    require_same_run(folder, tiny(), settings(), bench.data)
+    require_same_run(folder, task_of(bench), settings())
     with pytest.raises(RunError, match=r"training setting mask_rate=0\.15, now it is 0\.3"):
-        require_same_run(folder, tiny(), settings(mask_rate=0.3), bench.data)
+        require_same_run(folder, task_of(bench), settings(mask_rate=0.3))
 
 
 def test_a_new_folder_is_made_and_kept_to_one_process(tmp_path: Path) -> None:
@@ -74,18 +82,18 @@ def test_a_place_that_cannot_be_written_to_is_said(tmp_path: Path) -> None:
 
 
 def test_the_same_run_may_go_on_with_other_limits(bench: Bench) -> None:
-    describe_run(bench.folder, tiny(), settings(), bench.data, bench.tokenizer)
+    describe_run(bench.folder, task_of(bench), settings())
     longer = settings(steps=99, minutes=3.0, save_every=7, eval_every=5, keep=9, recompute=True, patience=4)
-    require_same_run(bench.folder, tiny(), longer, bench.data)
+    require_same_run(bench.folder, task_of(bench), longer)
 
 
 def test_what_decides_the_result_may_not_change(bench: Bench) -> None:
-    describe_run(bench.folder, tiny(), settings(), bench.data, bench.tokenizer)
+    describe_run(bench.folder, task_of(bench), settings())
     with pytest.raises(RunError, match=r"training setting lr=0\.001, now it is 0\.5\. Resume with lr=0\.001, or begin"):
-        require_same_run(bench.folder, tiny(), settings(lr=0.5), bench.data)
+        require_same_run(bench.folder, task_of(bench), settings(lr=0.5))
     with pytest.raises(RunError, match=r"model setting d_model=8, now it is 16\. Resume with d_model=8"):
-        require_same_run(bench.folder, tiny(d_model=16), settings(), bench.data)
+        require_same_run(bench.folder, task_of(bench, model=tiny(d_model=16)), settings())
     with pytest.raises(RunError, match="architecture setting architecture=gru, now it is lstm"):
-        require_same_run(bench.folder, tiny("lstm"), settings(), bench.data)
+        require_same_run(bench.folder, task_of(bench, model=tiny("lstm")), settings())
     with pytest.raises(RunError, match="data setting n_tokens="):
-        require_same_run(bench.folder, tiny(), settings(), bench.valid)
+        require_same_run(bench.folder, task_of(bench, data=bench.valid), settings())

@@ -5,6 +5,7 @@ import pytest
 from everlong.train import Measurement, Progress, progress
 from everlong.train.learner import Update
 from everlong.train.progress import Meter
+from everlong.train.task import BYTE
 from tests.unit.train.conftest import settings
 
 
@@ -13,7 +14,7 @@ def update(*, tokens: float = 1.0) -> Update:
 
 
 def progress_of(meter: Meter, **changes: Any) -> Progress:
-    fields: dict[str, Any] = {"step": 25, "seconds": 9.0, "update": update(), "bits": 1.5, "per": "byte"}
+    fields: dict[str, Any] = {"step": 25, "seconds": 9.0, "update": update(), "bits": 1.5, "per": BYTE}
     return meter.progress(**{**fields, "learning_rate": 0.1, "memory_bytes": 7, "measured": None, **changes})
 
 

@@ -8,7 +8,6 @@ from everlong.data import Chunk
 from everlong.models.base import Advance, AnyLanguageModel
 from everlong.models.gru import GRU, GRUConfig, GRUMemory
 from everlong.shapes import IGNORE, Tokens
-from everlong.train.objective import count_targets
 from everlong.train.stream_loss import StreamLoss
 from tests.unit.train.conftest import tiny
 
@@ -58,7 +57,8 @@ def test_a_window_of_chunks_is_one_long_chunk(architecture: str) -> None:
     expected.backward()
     torch.testing.assert_close(summed, expected, rtol=1e-12, atol=0)
     torch.testing.assert_close(found, gradients(model), rtol=1e-9, atol=1e-12)
-    assert count_targets(parts) == count_targets([whole(parts)]) == 24 - 3
+    assert sum(part.n_targets for part in parts) == whole(parts).n_targets == 24 - 3
+    assert sum(part.n_tokens for part in parts) == whole(parts).n_tokens == 24
 
 
 def test_gradients_stop_at_the_edge_of_a_window() -> None:

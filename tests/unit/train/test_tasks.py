@@ -13,7 +13,8 @@ from everlong.shapes import IGNORE
 from everlong.train import Progress, train
 from everlong.train.distribution import World
 from everlong.train.hidden_loss import HiddenLoss
-from everlong.train.tasks import TASK_OF_KIND, make_masking, make_task
+from everlong.train.tasks import TASK_OF_KIND, make_task
+from everlong.train.text_tasks import make_masking
 from tests.unit.train.conftest import Bench, figures, settings, tiny
 
 BYTES = ByteTokenizer()

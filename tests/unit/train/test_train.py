@@ -1,6 +1,8 @@
 """The loop, in one process."""
 
 import errno
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from everlong.checkpoint import DamagedCheckpointWarning, newest_good_checkpoint
+from everlong.checkpoint import DamagedCheckpointWarning, list_checkpoints, newest_good_checkpoint
 from everlong.data import ByteTokenizer, Document, TokenStore
 from everlong.errors import ConfigError, DamagedFile, DataError, RunError
 from everlong.train import Progress, train
@@ -157,6 +159,21 @@ def test_without_a_whole_checkpoint_a_run_cannot_go_on(bench: Bench) -> None:
         (folder / "manifest.json").unlink()
     with pytest.warns(DamagedCheckpointWarning), pytest.raises(DamagedFile, match=r"no checkpoint in .* is whole"):
         bench.train("run", resume=True)
+
+
+def test_a_checkpoint_of_another_version_is_refused(bench: Bench) -> None:
+    bench.train("run")
+    folder = list_checkpoints(bench.folder / "run")[-1]
+    state = json.loads((folder / "state.json").read_text())
+    # The name that this field had before tasks counted other units than bytes.
+    state["best_bits_per_byte"] = state.pop("best_bits")
+    (folder / "state.json").write_text(json.dumps(state))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["sha256"]["state.json"] = hashlib.sha256((folder / "state.json").read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    message = f"{folder} was written by another version of Everlong: its state has no 'best_bits'. Go on with that"
+    with pytest.raises(RunError, match=message):
+        bench.train("run", settings(steps=9), resume=True)
 
 
 def test_other_settings_are_refused_and_nothing_is_touched(bench: Bench) -> None:

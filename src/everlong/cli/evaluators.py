@@ -1,0 +1,37 @@
+"""How a run of each task is measured by ``everlong eval``.
+
+A task with examples of its own is an entry of `EVALUATORS`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+from everlong.cli.episodes import eval_generated
+from everlong.cli.request import Request
+from everlong.cli.texts import eval_text
+from everlong.data.synthetic import RULES
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Evaluator:
+    """How a task is measured."""
+
+    measure: Callable[[Request], None]
+    """Measures a run and says what it found."""
+    takes: frozenset[str]
+    """Which of the command's options about what is measured it uses."""
+    why: str
+    """Why it does not use the others."""
+
+
+TEXT = Evaluator(
+    measure=eval_text,
+    takes=frozenset({"--data", "--document-separator", "--chunk", "--limit"}),
+    why="it is measured on text",
+)
+GENERATED = Evaluator(
+    measure=eval_generated, takes=frozenset({"--sequences"}), why="it is generated and reads no text"
+)  # fmt: skip
+EVALUATORS: dict[str, Evaluator] = {"lm": TEXT, "mlm": TEXT, **dict.fromkeys(RULES, GENERATED)}

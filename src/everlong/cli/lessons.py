@@ -1,0 +1,180 @@
+"""What a model is taught from, for every task: text, sequences drawn by rule, or examples.
+
+`course` says for each task how its lessons are made of the words on the command line.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from everlong.cli.corpus import (
+    STORE,
+    VALID,
+    Source,
+    build_stores,
+    open_stores,
+    parse_tokenizer,
+    remove_stores,
+    require_source,
+)
+from everlong.cli.examples import (
+    EXAMPLES,
+    FORMATS,
+    HELD_OUT_EXAMPLES,
+    build_examples,
+    open_examples,
+    require_options,
+)
+from everlong.cli.output import say
+from everlong.cli.recipe import Recipe
+from everlong.data import LaneReader, Tokenizer
+from everlong.data.synthetic import RULES, Rules
+from everlong.errors import EverlongError
+from everlong.models import describe_model
+from everlong.train.config import TaskName
+from everlong.train.distribution import World
+from everlong.train.task import Material
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Lessons:
+    """What a model is taught from, and the sizes that it has because of that."""
+
+    data: Material
+    valid: Material | None
+    tokenizer: Tokenizer | None
+    sizes: dict[str, int]
+    introduction: str
+    then: str
+    """The command that shows what was learned; ``{run}`` stands for the folder."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """How the lessons of a task are made."""
+
+    open: Callable[..., AbstractContextManager[Lessons]]
+    takes: frozenset[str]
+    """Which of the command's options about text it uses."""
+    why: str = ""
+    """Why it does not use the others."""
+
+
+@contextmanager
+def text_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, resume: bool) -> Generator[Lessons]:
+    """A corpus, kept in the run's folder."""
+
+    def build() -> None:
+        recipe.check(vocab_size=parse_tokenizer(source.tokenizer) or 256)
+        world.on_main(lambda: _reading(source, out, lambda: build_stores(source, out)))
+
+    with _kept(source, out, (STORE, VALID), build, source.facts(), world=world, resume=resume):
+        corpus = open_stores(out)
+        # Refuses text too short for its lanes before anything else is written.
+        LaneReader(corpus.train, lanes=recipe.training.lanes, chunk=recipe.training.chunk, world=world.size)
+        held_out = f", {corpus.valid.n_tokens:,} held out" if corpus.valid else ""
+        writes = describe_model(recipe.architecture)[0] == "causal"
+        yield Lessons(
+            data=corpus.train,
+            valid=corpus.valid,
+            tokenizer=corpus.tokenizer,
+            sizes={"vocab_size": corpus.tokenizer.vocab_size},
+            introduction=f"{corpus.train.n_tokens:,} tokens in {corpus.train.n_documents:,} documents{held_out}",
+            then="generate {run} --prompt 'Once upon a time'" if writes else "eval {run} --data PATH",
+        )
+
+
+@contextmanager
+def generated_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, resume: bool) -> Generator[Lessons]:
+    """Rules by which sequences are drawn.
+
+    Raises:
+        ConfigError: a field of the model does not fit.
+    """
+    del source, out, world, resume
+    rules = recipe.options
+    assert isinstance(rules, Rules)
+    sizes = {"input_size": rules.input_size, "output_size": rules.output_size}
+    recipe.check(**sizes)
+    told = ", ".join(f"{name} {value:,}" for name, value in rules.model_dump().items())
+    yield Lessons(
+        data=rules,
+        valid=None,
+        tokenizer=None,
+        sizes=sizes,
+        introduction=f"sequences of {rules.name}: {told}",
+        then="eval {run}",
+    )
+
+
+@contextmanager
+def example_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, resume: bool) -> Generator[Lessons]:
+    """Examples of a task, kept in the run's folder."""
+    task, options = recipe.training.task, recipe.options
+    assert options is not None
+
+    def build() -> None:
+        recipe.check()
+        world.on_main(lambda: _reading(source, out, lambda: build_examples(task, source, options, out)))
+
+    facts = source.facts() | {"options": options.model_dump(mode="json")}
+    with _kept(source, out, (EXAMPLES, HELD_OUT_EXAMPLES), build, facts, world=world, resume=resume):
+        require_options(options, out)
+        found = open_examples(out)
+        held_out = f", {len(found.valid):,} held out" if found.valid else ""
+        yield Lessons(
+            data=found.train,
+            valid=found.valid,
+            tokenizer=found.tokenizer,
+            sizes=FORMATS[task].sizes(found.train, found.tokenizer),
+            introduction=f"{len(found.train):,} examples of {task}{held_out}",
+            then="eval {run}",
+        )
+
+
+def course(task: TaskName) -> Course:
+    """How the lessons of a task are made."""
+    if task in RULES:
+        return Course(open=generated_lessons, takes=frozenset(), why="it is generated and reads no text")
+    if task in FORMATS:
+        return Course(open=example_lessons, takes=FORMATS[task].takes, why=FORMATS[task].why)
+    return Course(
+        open=text_lessons,
+        takes=frozenset({"--data", "--valid", "--document-separator", "--tokenizer", "--chunk"}),
+    )
+
+
+@contextmanager
+def _kept(
+    source: Source,
+    out: Path,
+    names: tuple[str, str],
+    build: Callable[[], None],
+    facts: Mapping[str, object],
+    *,
+    world: World,
+    resume: bool,
+) -> Generator[None]:
+    """The run's stores, built on rank 0 where need be; taken away again if no training comes of it."""
+    # Asked once for all ranks: a late one might see what rank 0 has built since.
+    there = world.on_main(lambda: "yes" if (out / names[0]).exists() else "") == "yes"
+    if there and source.data:
+        require_source(facts, out / names[0])
+    if not there and (source.data or not resume):
+        build()
+    try:
+        yield
+    except EverlongError:
+        if not there and world.is_main and not (out / "checkpoints").exists():
+            remove_stores(out, *names)
+        raise
+
+
+def _reading(source: Source, out: Path, build: Callable[[], None]) -> str:
+    say(f"reading {', '.join(str(path) for path in source.data)}")
+    build()
+    return str(out)
