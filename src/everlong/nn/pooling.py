@@ -64,5 +64,5 @@ def pool_evenly(
     if pooling == "max":
         index = number[:, None].expand_as(values)
         return values.new_zeros(count, values.shape[1]).scatter_reduce(0, index, values, "amax", include_self=False)
-    sizes = torch.bincount(number, minlength=count).clamp(min=1)
-    return sum_by_stretch(values, (1 / sizes[number])[:, None].to(values.dtype), number, count=count)
+    total = values.new_zeros(count, values.shape[1]).index_add(0, number, values)
+    return total / torch.bincount(number, minlength=count).clamp(min=1)[:, None]
