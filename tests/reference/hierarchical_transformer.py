@@ -32,7 +32,8 @@ def hidden_one_by_one(model: Any, tokens: list[int]) -> Tensor:
         stream = layer_one_by_one(layer, stream, paragraphs, number, [], c)
     summaries = torch.stack([summary_one([stream[i] for i in paragraph], model.summarizer) for paragraph in paragraphs])
     cell = dict(zip(("w_ih", "w_hh", "b_ih", "b_hh"), model.summarizer.cell.parameters(), strict=True))
-    states = list(gru_one_by_one(summaries, torch.zeros(c.d_model, dtype=summaries.dtype), cell))
+    outputs = gru_one_by_one(summaries, torch.zeros(c.d_model, dtype=summaries.dtype), cell)
+    states = [norm_one(g, model.summarizer.state_norm) for g in outputs]
     for layer in model.decoder:
         stream = layer_one_by_one(layer, stream, paragraphs, number, states, c)
     return torch.stack([norm_one(x, model.norm) for x in stream])

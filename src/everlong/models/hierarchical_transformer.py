@@ -4,7 +4,7 @@
     summary              s_k   = sum_i softmax_i( u . tanh(W h_i + b) ) h_i        tokens i of paragraph k, head by head
     recurrence           g_k   = GRU(s_k, g_{k-1})                                 g of nothing is 0
     document decoder     causal layers over the tokens of t's paragraph up to t,
-                         and in the same softmax g_{k-n} … g_{k-1}, for t in paragraph k
+                         and in the same softmax LN(g_{k-n}) … LN(g_{k-1}), for t in paragraph k
 
 That is the hierarchy of paragraph and document encoders (HIBERT, Zhang et al., 2019, arXiv:1905.06566; Hi-Transformer,
 Wu et al., 2021, arXiv:2106.01040), made causal: a summary enters one paragraph later than it was made, so no token sees
@@ -143,6 +143,7 @@ class Summarizer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.score = AttentionScore(width, n_heads=n_heads)
         self.cell = nn.GRU(width, width)
+        self.state_norm = nn.LayerNorm(width)
 
     def pool(
         self, x: Hidden, memory: HierarchicalTransformerMemory, paragraphs: Paragraphs
@@ -166,14 +167,15 @@ class Summarizer(nn.Module):
     def recur(
         self, pooled: Float[Tensor, "b p d"], before: Float[Tensor, "b d"], paragraphs: Paragraphs
     ) -> tuple[Float[Tensor, "b m d"], Float[Tensor, "b d"]]:
-        """What the document has come to after each finished paragraph, and after the last."""
+        """What the document has come to after each finished paragraph, normed, and after the last, as it is."""
         if not paragraphs.most:
             return pooled[:, :0], before
         lanes = torch.arange(len(pooled), device=pooled.device)[:, None]
         clock = paragraphs.clock_of_finished
         outputs, (last,) = scan(self._run, pooled[lanes, paragraphs.finished], (before,), clock=clock)
         # What follows a lane's last one was made of a state that may be anything.
-        return (outputs if clock.valid is None else torch.where(clock.valid[..., None], outputs, 0)), last
+        outputs = outputs if clock.valid is None else torch.where(clock.valid[..., None], outputs, 0)
+        return self.state_norm(outputs), last
 
     def _run(self, x: Hidden, state: State) -> tuple[Hidden, State]:
         (h,) = state
@@ -193,14 +195,17 @@ class HierarchicalTransformer(LanguageModel[HierarchicalTransformerMemory]):
         super().__init__(config)
         c = config
         self.embedding = nn.Embedding(c.vocab_size, c.d_model)
-        self.places = nn.Embedding(c.segment, c.d_model)
         self.rotary = Rotary(width=c.d_model // c.n_heads, base=c.rope_base)
         self.encoder = nn.ModuleList(TransformerLayer(c, self.rotary) for _ in range(c.lower))
         self.summarizer = Summarizer(c.d_model, n_heads=c.n_heads)
         self.decoder = nn.ModuleList(DecoderLayer(c, self.rotary) for _ in range(c.n_layers - c.lower))
         self.norm = nn.LayerNorm(c.d_model)
         self.head = LinearHead(self.embedding, tied=True)
-        self.apply(init_normal)
+        for part in (self.embedding, self.encoder, self.decoder):
+            part.apply(init_normal)
+        for layer in self.decoder:
+            # Drawn as small as other weights, summaries would be a hundredth of the stream, and not be found for long.
+            nn.init.normal_(layer.recall.weight, std=c.d_model**-0.5)  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
 
     @property
     def config(self) -> HierarchicalTransformerConfig:
@@ -241,7 +246,7 @@ class HierarchicalTransformer(LanguageModel[HierarchicalTransformerMemory]):
         angles = self.rotary.angles(c.segment - sight.oldest + clock.time, like=state)
         rings = Rings(state, sight=sight, clock=clock, in_place=not self.training)
         checkpoint = self.recompute and self.training
-        x = F.dropout(self.embedding(tokens) + self.places(paragraphs.into), c.dropout, self.training)
+        x = F.dropout(self.embedding(tokens), c.dropout, self.training)
         for n, layer in enumerate(self.encoder):
             x, entries = run_layer(layer, (x, rings.past(n), rings.join, angles, sight), checkpoint=checkpoint)
             rings.keep(entries)
