@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
+from everlong.cli.classes import eval_labelled
 from everlong.cli.episodes import eval_generated
 from everlong.cli.request import Request
 from everlong.cli.texts import eval_text
@@ -34,4 +35,9 @@ TEXT = Evaluator(
 GENERATED = Evaluator(
     measure=eval_generated, takes=frozenset({"--sequences"}), why="it is generated and reads no text"
 )  # fmt: skip
-EVALUATORS: dict[str, Evaluator] = {"lm": TEXT, "mlm": TEXT, **dict.fromkeys(RULES, GENERATED)}
+LABELLED = Evaluator(
+    measure=eval_labelled, takes=frozenset({"--data"}), why="it is measured on JSON lines, each text read as a whole"
+)  # fmt: skip
+EVALUATORS: dict[str, Evaluator] = {
+    "lm": TEXT, "mlm": TEXT, **dict.fromkeys(RULES, GENERATED), "classify": LABELLED
+}  # fmt: skip

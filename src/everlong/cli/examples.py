@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, final
 
 from everlong.cli.corpus import SOURCE, Source, remove_stores, require_source
+from everlong.cli.labelled import build_labelled
 from everlong.config import Config
 from everlong.data import ExampleStore, Tokenizer, load_tokenizer
 from everlong.data.bytelevel import TOKENIZER_FILE
+from everlong.data.labelled import LabelledOptions
 from everlong.data.sealed import read_sealed, write_sealed
 from everlong.train.config import TaskName
 from everlong.train.folder import require_equal
@@ -38,7 +40,15 @@ class Format:
     """Why it does not use the others."""
 
 
-FORMATS: dict[str, Format] = {}
+FORMATS: dict[str, Format] = {
+    "classify": Format(
+        build=build_labelled,
+        options=LabelledOptions,
+        sizes=lambda _, tokenizer: {"vocab_size": tokenizer.vocab_size},
+        takes=frozenset({"--data", "--valid", "--tokenizer"}),
+        why="it reads JSON lines, a text and its label in each, as a whole",
+    ),
+}
 
 
 @final

@@ -11,7 +11,8 @@ from everlong.data import MaskUnit
 Precision = Literal["float32", "bfloat16", "float16"]
 TextTask = Literal["lm", "mlm"]
 GeneratedTask = Literal["copy", "repeat-copy", "associative-recall", "priority-sort", "dynamic-n-gram"]
-TaskName = Literal[TextTask, GeneratedTask]
+ExampleTaskName = Literal["classify"]
+TaskName = Literal[TextTask, GeneratedTask, ExampleTaskName]
 
 RESULT_NEUTRAL = frozenset(
     {

@@ -2,6 +2,7 @@
 
     lm, mlm        text                              everlong.train.text_tasks
     copy, ...      rules that draw sequences         everlong.train.episodes
+    classify       texts with labels                 everlong.train.classify
 
 A task with examples of its own is a file like everlong.train.example_task's children, and an entry of `TASKS`.
 """
@@ -17,6 +18,7 @@ from everlong.errors import ConfigError
 from everlong.models import describe_model, list_models
 from everlong.models.base import Model, VectorConfig
 from everlong.models.registry import Kind
+from everlong.train.classify import Classify
 from everlong.train.config import TaskName, TrainConfig
 from everlong.train.episodes import episodes
 from everlong.train.task import Given, Material, Task
@@ -48,6 +50,7 @@ TASKS: dict[str, Entry] = {
     "lm": Entry(make=next_tokens, material=TokenStore, learners=partial(list_models, "causal")),
     "mlm": Entry(make=hidden_tokens, material=TokenStore, learners=partial(list_models, "encoder")),
     **{name: Entry(make=episodes, material=Rules, learners=vector_readers) for name in RULES},
+    "classify": Entry(make=Classify, material=ExampleStore, learners=partial(list_models, "encoder")),
 }
 
 
