@@ -60,4 +60,3 @@ def hierarchical_encoder_one_by_one(model: Any, text: list[list[int]]) -> tuple[
         sections = [[norm_one(x, model.norm) for x in section] for section in sections]
     tokens = torch.stack([x for section in sections for x in section[1:]])
     return tokens, torch.stack([section[0] for section in sections]).mean(dim=0)
-

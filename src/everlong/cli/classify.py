@@ -17,7 +17,7 @@ SENTENCES, WORDS = 3, 8
 def classify(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run that learned --task classify.")],
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Texts, one a file; JSON lines (.jsonl), one a line; folders.")
+        list[Path], typer.Argument(metavar="FILE...", help="Texts: one a file; or one a line of JSON; or folders.")
     ],
     explain: Annotated[
         bool, typer.Option("--explain", help="Show the sentences and words that a han attended to.")

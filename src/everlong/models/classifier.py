@@ -1,6 +1,6 @@
 """An encoder that tells the class of a text from its vector.
 
-    logits = classifier(tokens, lengths=lengths, sections=sections)          [b c]
+logits = classifier(tokens, lengths=lengths, sections=sections)          [b c]
 """
 
 from collections.abc import Sequence

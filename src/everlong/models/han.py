@@ -132,9 +132,7 @@ class HAN(SectionedEncoder):
         return self.sentences.sum_up(hidden, layout.sections)
 
     @torch.no_grad()
-    def explain(
-        self, tokens: Tokens, *, lengths: Lengths | None = None, sections: Sections | None = None
-    ) -> Attended:
+    def explain(self, tokens: Tokens, *, lengths: Lengths | None = None, sections: Sections | None = None) -> Attended:
         """The weights of words and sentences in the vector that `pool` makes of the same text.
 
         Raises:

@@ -43,7 +43,7 @@ class HierarchicalEncoderConfig(BertLayerConfig, SectionedConfig):
 
     @model_validator(mode="after")
     def _layers(self) -> Self:
-        if not self.layout.startswith("S") or set(self.layout) > {"S", "D"}:
+        if not self.layout.startswith("S") or set(self.layout) - {"S", "D"}:
             raise ValueError(
                 f"layout={self.layout!r} must be of S (each section) and D (across sections) and begin with S, "
                 "for no vector has seen its section before; give SD, SSD or the like."

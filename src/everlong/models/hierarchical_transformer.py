@@ -287,9 +287,7 @@ def _chosen(pieces: Float[Tensor, "b p k"], piece: Int[Tensor, "b"]) -> Float[Te
     return pieces[torch.arange(len(piece), device=piece.device), piece]
 
 
-def _pushed(
-    slots: Float[Tensor, "b m n k"], made: list[Tensor], paragraphs: Paragraphs
-) -> Float[Tensor, "b m n k"]:
+def _pushed(slots: Float[Tensor, "b m n k"], made: list[Tensor], paragraphs: Paragraphs) -> Float[Tensor, "b m n k"]:
     """The rings after the chunk, which move on by finished paragraphs and not by tokens."""
     if not paragraphs.most:
         return slots

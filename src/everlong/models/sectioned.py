@@ -1,6 +1,5 @@
 """What encoders share that read a text in sections: sentences or paragraphs where they are marked, else even pieces."""
 
-import torch
 from pydantic import Field
 
 from everlong.clock import Clock

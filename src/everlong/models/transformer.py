@@ -87,7 +87,11 @@ class RotaryLayer(nn.Module):
         return query.unflatten(-1, (self.n_heads, -1)), entry
 
     def look(
-        self, query: Float[Tensor, "b t h e"], line: Float[Tensor, "b u k"], angles: Float[Tensor, "u 2 f"], sight: Sight
+        self,
+        query: Float[Tensor, "b t h e"],
+        line: Float[Tensor, "b u k"],
+        angles: Float[Tensor, "u 2 f"],
+        sight: Sight,
     ) -> Look:
         """What a chunk asks of a line that it is the end of."""
         key, value = (part.unflatten(-1, (self.n_heads, -1)) for part in line.chunk(2, dim=-1))

@@ -30,7 +30,7 @@ class BiGRU(nn.Module):
         if not len(line):
             return line
         with own_precision(line):
-            x = line.to(self.cells.weight_ih_l0.dtype)
+            x = line.to(next(self.cells.parameters()).dtype)
             for n, (forth, back) in enumerate(list(pairwise(layer_weights(self.cells)))[::2]):
                 x = F.dropout(x, self.dropout, self.training) if n else x
                 x = torch.cat([_run(x, stretches, forth, back=False), _run(x, stretches, back, back=True)], dim=-1)

@@ -1,6 +1,6 @@
 """Many vectors into one by learned attention, for stretches of any lengths at once.
 
-    a_i = u . tanh(W h_i + b)          w_i = softmax_i(a_i)          s = sum_i w_i h_i        (Yang et al., 2016, eq. 5-7)
+    a_i = u . tanh(W h_i + b)          w_i = softmax_i(a_i)          s = sum_i w_i h_i      (Yang et al., 2016, eq. 5-7)
 
 The sum is over `h`, not over what the scores are made of. With several heads, each scores and sums up a part of the
 coordinates of its own. Each softmax runs over the items of one stretch of a line
@@ -45,8 +45,8 @@ def softmax_by_stretch(
     nothing = known.new_full((count, scores.shape[1]), -torch.inf)
     peak = nothing.scatter_reduce(0, number[:, None].expand_as(known), known, "amax")
     powers = (scores - peak[number]).exp()
-    total = peak + torch.zeros_like(peak).index_add(0, number, powers).log()
-    return (scores - total[number]).exp(), total
+    total = torch.zeros_like(peak).index_add(0, number, powers)
+    return powers / total[number], peak + total.log()
 
 
 def sum_by_stretch(

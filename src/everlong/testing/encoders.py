@@ -194,7 +194,7 @@ def law_alive(subject: Subject) -> None:
         # Rectifiers may all be off by chance; three draws of the weights do not agree on that.
         silent = silent and [name for name in _without_gradient(subject.stirred(draw)) if name in silent]
     if silent:
-        raise ContractViolation(f"no gradient of a hidden token's loss, or of a text's vector, reaches {', '.join(silent)}")
+        raise ContractViolation(f"no gradient of a hidden token's loss or a text's vector reaches {', '.join(silent)}")
 
 
 ENCODER_LAWS = (

@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 
 from everlong.errors import ConfigError
 from everlong.models.bert import BertConfig
+from everlong.models.han import HANConfig
+from everlong.models.hierarchical_encoder import HierarchicalEncoderConfig
+from everlong.models.hierarchical_transformer import HierarchicalTransformerConfig
 from everlong.models.longformer import LongformerConfig
 from everlong.models.longformer_encoder import LongformerEncoderConfig
 from everlong.models.mann import MANNConfig
@@ -72,6 +75,29 @@ from everlong.models.transformer_xl import TransformerXLConfig
             LongformerEncoderConfig,
             {"window": (4, 7), "n_layers": 2},
             r"window=7 of layer 1 cannot be halved, and half of it is seen to each side; give 8",
+        ),
+        (
+            HierarchicalTransformerConfig,
+            {"encoder_layers": 4},
+            r"encoder_layers=4 of n_layers=4 leave none to read the summaries; give n_layers=5 or more",
+        ),
+        (
+            HierarchicalTransformerConfig,
+            {"paragraph_token": 256},
+            r"paragraph_token=256 is no token of a vocabulary of 256; give the id that the tokenizer gives",
+        ),
+        (HierarchicalTransformerConfig, {"segment": 1}, r"segment = 1 does not fit: .*greater than or equal to 2"),
+        (HANConfig, {"d_model": 9}, r"d_model=9 cannot be shared by two directions; give d_model=10"),
+        (
+            HierarchicalEncoderConfig,
+            {"layout": "DS"},
+            r"layout='DS' must be of S \(each section\) and D \(across sections\) and begin with S",
+        ),
+        (HierarchicalEncoderConfig, {"layout": "SX"}, r"layout='SX' must be of S .* give SD, SSD or the like"),
+        (
+            HierarchicalEncoderConfig,
+            {"d_model": 12, "n_heads": 4},
+            r"heads of width 3 cannot be rotated, which takes pairs; give d_model=16",
         ),
         (TransformerXLConfig, {"d_model": 100, "n_heads": 8}, r"d_model=100 does not divide into n_heads=8"),
         (
