@@ -15,7 +15,10 @@ from everlong.data.sections import SectionUnit, sections
         ("One. Two! Three? Four", ["One. ", "Two! ", "Three? ", "Four"]),
         ("It costs 3.50 at www.example.org now. Yes.", ["It costs 3.50 at www.example.org now. ", "Yes."]),
         ("“Stop!” he said. (Really?) Yes...  \nSo", ["“Stop!” ", "he said. ", "(Really?) ", "Yes...  \n", "So"]),
-        ("他来了。“走吧！”她说。为什么？！不知道……好。", ["他来了。", "“走吧！”", "她说。", "为什么？！", "不知道……好。"]),
+        (
+            "他来了。“走吧！”她说。为什么？！不知道……好。",
+            ["他来了。", "“走吧！”", "她说。", "为什么？！", "不知道……好。"],
+        ),
         ("第一句。 Second one. 第三", ["第一句。 ", "Second one. ", "第三"]),
         ("A title\n\nThen text", ["A title\n\n", "Then text"]),
         ("\n\n  \n", ["\n\n  \n"]),

@@ -11,8 +11,8 @@ def test_weights_add_up_to_one_in_each_stretch_however_large_scores_are() -> Non
     scores = torch.tensor([[1.0, 900.0], [2.0, 901.0], [0.0, -900.0], [5.0, 0.0], [5.0, 0.0], [-3.0, 7.0]])
     weights, total = softmax_by_stretch(scores, NUMBER, count=4)
     for stretch in (0, 2, 3):
-        own = scores[NUMBER == stretch]
-        torch.testing.assert_close(weights[NUMBER == stretch], own.softmax(dim=0))
+        own = scores[stretch == NUMBER]
+        torch.testing.assert_close(weights[stretch == NUMBER], own.softmax(dim=0))
         torch.testing.assert_close(total[stretch], own.logsumexp(dim=0))
     assert bool((total[1] == -torch.inf).all())
 
@@ -43,8 +43,8 @@ def test_means_and_largest_numbers() -> None:
     values = torch.randn(6, 3, dtype=torch.float64)
     mean, largest = (pool_evenly(values, NUMBER, count=4, pooling=kind) for kind in ("mean", "max"))
     for stretch in (0, 2, 3):
-        torch.testing.assert_close(mean[stretch], values[NUMBER == stretch].mean(dim=0))
-        torch.testing.assert_close(largest[stretch], values[NUMBER == stretch].amax(dim=0))
+        torch.testing.assert_close(mean[stretch], values[stretch == NUMBER].mean(dim=0))
+        torch.testing.assert_close(largest[stretch], values[stretch == NUMBER].amax(dim=0))
     assert not mean[1].any()
     assert not largest[1].any()
 

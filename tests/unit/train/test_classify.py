@@ -28,7 +28,7 @@ def store(folder: Path, count: int = 24, labels: Sequence[str] = ("no", "yes")) 
 
 def encoder(name: str = "han", **fields: Any) -> Encoder:
     torch.manual_seed(0)
-    return create_model(name, **{"d_model": 8, "n_layers": 1, **fields})
+    return create_model(name, **{"d_model": 16, "n_layers": 2, **fields})
 
 
 def learning(**changes: Any) -> TrainConfig:
@@ -39,7 +39,7 @@ def learning(**changes: Any) -> TrainConfig:
 @pytest.mark.parametrize("name", ["bert", "han", "hierarchical-encoder", "longformer-encoder", "reformer-encoder"])
 def test_every_encoder_learns_labels(name: str, tmp_path: Path) -> None:
     data, valid, out = store(tmp_path / "data"), store(tmp_path / "valid", 7), tmp_path / "run"
-    config = learning(steps=60, lr=0.02, warmup=2, eval_every=0, save_every=0)
+    config = learning(steps=120, lr=0.01, warmup=2, eval_every=0, save_every=0)
     train(encoder(name), data, valid, config, out, tokenizer=BYTES)
     assert figures(out)[-1]["valid_accuracy"] == figures(out)[-1]["valid_macro_f1"] == 1.0
     model = load(out).model
