@@ -70,38 +70,26 @@ def test_a_run_goes_on(run: Path, cli: CLI) -> None:
     assert "done: 62 steps" in ending.err
 
 
-def refused(ending: object, sentence: str) -> None:
-    assert getattr(ending, "code", None) == 2
-    assert sentence in str(getattr(ending, "err", ""))
-    assert "Traceback" not in str(getattr(ending, "err", ""))
-
-
 def test_what_is_refused(run: Path, cli: CLI, trained: Path, tmp_path: Path) -> None:
-    (tmp_path / "other.jsonl").write_text('{"text": "a", "label": "god"}', encoding="utf-8")
-    refused(
-        cli("eval", run, "--data", tmp_path / "other.jsonl"),
-        "other.jsonl:1 has the label 'god', which was not learned. Did you mean 'good'? Labels are bad, good.",
+    other = tmp_path / "other.jsonl"
+    other.write_text('{"text": "a", "label": "god"}', encoding="utf-8")
+    cli("eval", run, "--data", other).require_refusal(
+        "other.jsonl:1 has the label 'god', which was not learned. Did you mean 'good'? Labels are bad, good."
     )
-    refused(cli("eval", run), "no labelled texts are given to measure. Write --data and the names of JSON-lines files.")
-    refused(
-        cli("eval", run, "--data", tmp_path / "other.jsonl", "--chunk", 9),
-        "has no use for --chunk: it is measured on JSON lines",
-    )
+    cli("eval", run).require_refusal("no labelled texts are given to measure. Write --data and the names of JSON-lines")
+    cli("eval", run, "--data", other, "--chunk", 9).require_refusal("no use for --chunk: it is measured on JSON lines")
     (tmp_path / "empty.txt").write_text(" \n", encoding="utf-8")
-    refused(cli("classify", run, tmp_path / "empty.txt"), "empty.txt has nothing but white space in it. Leave it out.")
-    refused(cli("classify", run, tmp_path / "missing.txt"), "there is no file or folder")
+    cli("classify", run, tmp_path / "empty.txt").require_refusal("has nothing but white space in it. Leave it out.")
+    cli("classify", run, tmp_path / "missing.txt").require_refusal("there is no file or folder")
     (tmp_path / "a.txt").write_text("text", encoding="utf-8")
-    refused(cli("classify", trained, tmp_path / "a.txt"), "did not learn to classify texts. Train an encoder for that")
+    cli("classify", trained, tmp_path / "a.txt").require_refusal(
+        "did not learn to classify texts. Train an encoder for"
+    )
     words = ("train", "han", "--task", "classify", "--out", tmp_path / "new", "--data")
-    refused(cli(*words, tmp_path / "a.txt"), "a.txt:1 is not JSON")
-    refused(
-        cli(*words, tmp_path / "other.jsonl"),
-        "all texts have the same label, 'god', so there is nothing to tell apart. Give texts of two labels or more.",
-    )
-    refused(
-        cli("train", "gru", "--task", "classify", "--out", tmp_path / "new", "--data", tmp_path / "other.jsonl"),
-        "gru cannot learn task=classify, which is for bert, han",
-    )
+    cli(*words, tmp_path / "a.txt").require_refusal("a.txt:1 is not JSON")
+    cli(*words, other).require_refusal("all texts have the same label, 'god', so there is nothing to tell apart.")
+    gru = ("train", "gru", "--task", "classify", "--out", tmp_path / "new", "--data", other)
+    cli(*gru).require_refusal("gru cannot learn task=classify, which is for bert, han")
     assert not (tmp_path / "new").exists()
 
 

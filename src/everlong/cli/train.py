@@ -30,7 +30,8 @@ def train(
     task: Annotated[
         str | None,
         typer.Option(
-            help="lm, the next token, for language models; mlm, hidden tokens, for encoders; or a generated one, which "
+            help="lm, the next token, for language models; mlm, hidden tokens, for encoders; classify, labels of "
+            "texts in JSON lines, for encoders; or a generated one, which "
             "needs no --data, for models that read vectors: copy, repeat-copy, associative-recall, priority-sort, "
             "dynamic-n-gram.",
             metavar="TASK",
