@@ -129,7 +129,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "hierarchical, separators alone": (
         "hierarchical-transformer",
-        {**HIERARCHY, "vocab_size": 3, "paragraph_token": 0, "segment": 40, "n_paragraphs": 5},
+        {**HIERARCHY, "paragraph_token": 0, "segment": 40, "n_paragraphs": 5},
     ),
     "hierarchical, summaries of embeddings": (
         "hierarchical-transformer",
