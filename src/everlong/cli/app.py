@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from everlong.cli.chat import chat
+from everlong.cli.classify import classify
 from everlong.cli.demo import demo
 from everlong.cli.eval import eval_
 from everlong.cli.generate import generate
@@ -38,6 +39,7 @@ app.command(cls=ManyPaths)(train)
 app.command()(generate)
 app.command()(chat)
 app.command()(translate)
+app.command()(classify)
 app.command("eval", cls=ManyPaths)(eval_)
 app.command(cls=ManyPaths)(probe)
 

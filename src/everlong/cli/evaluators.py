@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import final
 
 from everlong.cli.babi import eval_stories
+from everlong.cli.classes import eval_labelled
 from everlong.cli.episodes import eval_generated
 from everlong.cli.request import Request
 from everlong.cli.texts import eval_text
@@ -40,6 +41,9 @@ STORIES = Evaluator(measure=eval_stories, takes=frozenset({"--data"}), why="its 
 TRANSLATIONS = Evaluator(
     measure=eval_translations, takes=frozenset({"--data"}), why="it is measured on pairs of texts"
 )  # fmt: skip
+LABELLED = Evaluator(
+    measure=eval_labelled, takes=frozenset({"--data"}), why="it is measured on JSON lines, each text read as a whole"
+)  # fmt: skip
 DRAWN = Evaluator(
     measure=eval_generated, takes=frozenset({"--data", "--sequences"}), why="it is drawn from pictures"
 )  # fmt: skip
@@ -47,6 +51,7 @@ EVALUATORS: dict[str, Evaluator] = {
     "lm": TEXT,
     "mlm": TEXT,
     "babi": STORIES,
+    "classify": LABELLED,
     "translate": TRANSLATIONS,
     **dict.fromkeys(RULES, GENERATED),
     Omniglot.name: DRAWN,

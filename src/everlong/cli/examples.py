@@ -11,11 +11,13 @@ from typing import Any, final
 
 from everlong.cli.babi import build_stories
 from everlong.cli.corpus import SOURCE, Source, remove_stores, require_source
+from everlong.cli.labelled import build_labelled
 from everlong.cli.pairs import PairOptions, build_translations
 from everlong.config import Config
 from everlong.data import ExampleStore, Tokenizer, load_tokenizer
 from everlong.data.babi_files import BabiOptions
 from everlong.data.bytelevel import TOKENIZER_FILE
+from everlong.data.labelled import LabelledOptions
 from everlong.data.sealed import read_sealed, write_sealed
 from everlong.train.config import TaskName
 from everlong.train.folder import EXAMPLES, HELD_OUT_EXAMPLES, require_equal
@@ -59,6 +61,13 @@ FORMATS: dict[str, Format] = {
         sizes=vocabulary,
         takes=frozenset({"--data", "--valid", "--tokenizer"}),
         why="a pair of texts is read as a whole",
+    ),
+    "classify": Format(
+        build=build_labelled,
+        options=LabelledOptions,
+        sizes=vocabulary,
+        takes=frozenset({"--data", "--valid", "--tokenizer"}),
+        why="it reads JSON lines, a text and its label in each, as a whole",
     ),
 }
 

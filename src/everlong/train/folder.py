@@ -106,6 +106,15 @@ def training_of(folder: Path) -> TrainConfig:
     return TrainConfig.parse(cast("dict[str, Any]", read_sealed(folder / TRAIN)["training"]))
 
 
+def examples_of(folder: Path) -> Mapping[str, Any]:
+    """What the task of a run says about its examples: the names of labels, say.
+
+    Raises:
+        DamagedFile: ``train.json`` is missing or altered.
+    """
+    return cast("dict[str, Any]", read_sealed(folder / TRAIN)["data"])["about"]
+
+
 def rules_of(folder: Path) -> Rules | None:
     """How the sequences of a run are drawn, and what from; ``None`` where none are.
 

@@ -3,6 +3,7 @@
     lm, mlm        text                              everlong.train.text_tasks
     copy, ...      rules that draw sequences         everlong.train.episodes
     babi           stories with questions            everlong.train.babi
+    classify       texts with labels                 everlong.train.classify
     translate      pairs of texts                    everlong.train.translate
 
 A task with examples of its own is a child of `ExampleTask` (everlong.train.example_task) and an entry of `TASKS`.
@@ -20,6 +21,7 @@ from everlong.models import describe_model, list_models
 from everlong.models.base import Model, VectorConfig
 from everlong.models.registry import Kind
 from everlong.train.babi import Babi
+from everlong.train.classify import Classify
 from everlong.train.config import TaskName, TrainConfig
 from everlong.train.episodes import episodes
 from everlong.train.task import Given, Material, Task
@@ -52,6 +54,7 @@ TASKS: dict[str, Entry] = {
     "lm": Entry(make=next_tokens, material=TokenStore, learners=partial(list_models, "causal")),
     "mlm": Entry(make=hidden_tokens, material=TokenStore, learners=partial(list_models, "encoder")),
     "babi": Entry(make=Babi, material=ExampleStore, learners=partial(list_models, "causal")),
+    "classify": Entry(make=Classify, material=ExampleStore, learners=partial(list_models, "encoder")),
     "translate": Entry(make=Translate, material=ExampleStore, learners=partial(list_models, "seq2seq")),
     **{name: Entry(make=episodes, material=Rules, learners=vector_readers) for name in RULES},
 }

@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from everlong.errors import ConfigError
 from everlong.models.bert import BertConfig
 from everlong.models.encoder_decoder import EncoderDecoderConfig
+from everlong.models.han import HANConfig
+from everlong.models.hierarchical_encoder import HierarchicalEncoderConfig
+from everlong.models.hierarchical_transformer import HierarchicalTransformerConfig
 from everlong.models.longformer import LongformerConfig
 from everlong.models.longformer_encoder import LongformerEncoderConfig
 from everlong.models.longformer_encoder_decoder import LongformerEncoderDecoderConfig
@@ -100,6 +103,29 @@ from everlong.models.transformer_xl import TransformerXLConfig
             RecurrentEncoderDecoderConfig,
             {"score": "bilinear"},
             r"RecurrentEncoderDecoderConfig.score = 'bilinear' does not fit: .*'additive', 'concat', 'cosine', 'dot'",
+        ),
+        (
+            HierarchicalTransformerConfig,
+            {"encoder_layers": 4},
+            r"encoder_layers=4 of n_layers=4 leave none to read the summaries; give n_layers=5 or more",
+        ),
+        (
+            HierarchicalTransformerConfig,
+            {"paragraph_token": 256},
+            r"paragraph_token=256 is no token of a vocabulary of 256; give the id that the tokenizer gives",
+        ),
+        (HierarchicalTransformerConfig, {"segment": 1}, r"segment = 1 does not fit: .*greater than or equal to 2"),
+        (HANConfig, {"d_model": 9}, r"d_model=9 cannot be shared by two directions; give d_model=10"),
+        (
+            HierarchicalEncoderConfig,
+            {"layout": "DS"},
+            r"layout='DS' must be of S \(each section\) and D \(across sections\) and begin with S",
+        ),
+        (HierarchicalEncoderConfig, {"layout": "SX"}, r"layout='SX' must be of S .* give SD, SSD or the like"),
+        (
+            HierarchicalEncoderConfig,
+            {"d_model": 12, "n_heads": 4},
+            r"heads of width 3 cannot be rotated, which takes pairs; give d_model=16",
         ),
         (TransformerXLConfig, {"d_model": 100, "n_heads": 8}, r"d_model=100 does not divide into n_heads=8"),
         (
