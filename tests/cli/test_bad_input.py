@@ -391,7 +391,7 @@ def test_a_memory_file_is_of_no_use_to_an_encoder(cli: CLI, encoder_run: Path, t
     [
         ("bert", ["--task", "lm"], ["bert cannot learn task=lm", "Give task=mlm"]),
         ("gru", ["--task", "mlm"], ["gru cannot learn task=mlm", "Give task=lm"]),
-        ("bert", ["--task", "classify"], ["TrainConfig.task = 'classify' does not fit"]),
+        ("bert", ["--task", "parse"], ["TrainConfig.task = 'parse' does not fit"]),
         ("bert", ["--set", "mask_rate=2"], ["mask_rate = 2 does not fit"]),
         ("bert", ["--set", "mask_unit=line"], ["'token', 'word' or 'span'"]),
         ("bert", ["--set", "memory_dropout=0.1"], ["carries no memory", "leave it at 0"]),
