@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from everlong.errors import EverlongError
     from everlong.generate.sampling import Sampler
+    from everlong.interop import Converted, convert
     from everlong.memory import Memory, load_memory
     from everlong.models import Encoder, LanguageModel, create_model, list_models
     from everlong.run import Run, load
     from everlong.session import Session
 
 __all__ = [
+    "Converted",
     "Encoder",
     "EverlongError",
     "LanguageModel",
@@ -19,6 +21,7 @@ __all__ = [
     "Run",
     "Sampler",
     "Session",
+    "convert",
     "create_model",
     "list_models",
     "load",
@@ -26,6 +29,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Converted": "interop",
     "Encoder": "models",
     "EverlongError": "errors",
     "LanguageModel": "models",
@@ -33,6 +37,7 @@ _HOME = {
     "Run": "run",
     "Sampler": "generate.sampling",
     "Session": "session",
+    "convert": "interop",
     "create_model": "models",
     "list_models": "models",
     "load": "run",

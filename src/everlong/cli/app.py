@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from everlong.cli.chat import chat
+from everlong.cli.convert import convert
 from everlong.cli.demo import demo
 from everlong.cli.eval import eval_
 from everlong.cli.generate import generate
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(models)
 app.command(cls=ManyPaths)(train)
+app.command()(convert)
 app.command()(generate)
 app.command()(chat)
 app.command("eval", cls=ManyPaths)(eval_)

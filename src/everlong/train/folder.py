@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from everlong.checkpoint import CHECKPOINTS, CONFIG, list_checkpoints
+from everlong.data import Tokenizer
 from everlong.data.sealed import read_sealed, write_sealed
 from everlong.data.synthetic import RULES, Rules
 from everlong.errors import RunError
+from everlong.models.base import Model
 from everlong.storage import disk_errors
 from everlong.train.config import RESULT_NEUTRAL, TrainConfig
 from everlong.train.task import Task
@@ -87,10 +89,20 @@ def describe_run(folder: Path, task: Task, config: TrainConfig) -> None:
     Raises:
         RunError: the disk is full.
     """
-    model = task.objective.model
-    if task.tokenizer is not None:
-        task.tokenizer.save(folder)
-    write_sealed(folder / TRAIN, {"training": config.model_dump(mode="json"), "data": task.facts()})
+    describe(folder, task.objective.model, task.tokenizer, config, task.facts())
+
+
+def describe(
+    folder: Path, model: Model, tokenizer: Tokenizer | None, config: TrainConfig, facts: Mapping[str, Any]
+) -> None:
+    """Write what a model is, what makes its tokens, and how and of what it learned.
+
+    Raises:
+        RunError: the disk is full.
+    """
+    if tokenizer is not None:
+        tokenizer.save(folder)
+    write_sealed(folder / TRAIN, {"training": config.model_dump(mode="json"), "data": dict(facts)})
     write_sealed(folder / CONFIG, {"architecture": model.architecture, "model": model.config.model_dump(mode="json")})
 
 
@@ -124,7 +136,9 @@ def require_same_run(folder: Path, task: Task, config: TrainConfig) -> None:
     model = task.objective.model
     about, data_then = read_sealed(folder / CONFIG), read_sealed(folder / TRAIN)["data"]
     require_equal("architecture", {"architecture": about["architecture"]}, {"architecture": model.architecture}, folder)
-    require_equal("model", about["model"], model.config.model_dump(mode="json"), folder)
+    # Parsed, so that fields that are newer than the run have their defaults.
+    before = type(model.config).parse(cast("dict[str, Any]", about["model"]))
+    require_equal("model", before.model_dump(mode="json"), model.config.model_dump(mode="json"), folder)
     theirs, ours = (settings.model_dump(mode="json") for settings in (training_of(folder), config))
     for name in RESULT_NEUTRAL:
         theirs.pop(name, None)

@@ -224,7 +224,7 @@ def test_any_flipped_bit_of_a_file_is_noticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "wording"),
     [
-        ({"kind": "word"}, "has a tokenizer of kind 'word'; known are 'byte' and 'bpe'"),
+        ({"kind": "word"}, "has a tokenizer of kind 'word'; known are byte, bpe, wordpiece and byte-pairs"),
         ({"kind": "bpe"}, "has no usable vocabulary"),
         ({"kind": "bpe", "tokens": ["a", "\n"], "merges": []}, "has no usable vocabulary"),
         ({"kind": "bpe", "tokens": ["a"], "merges": [["a", "b"]]}, "has no usable vocabulary"),
