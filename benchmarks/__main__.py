@@ -14,13 +14,21 @@ from .decoding import decode, decode_memory
 from .flatness import decode_flat, decode_flat_memory
 from .forward import forward_longformer
 from .harness import BenchmarkError
-from .lengths import length
+from .lengths import length, length_machines
 from .peers import ROOT
 from .plot import cost_against_length
 from .reading import read, read_memory
 from .reversible import reversible
 from .settings import Settings
-from .training import train_compressive, train_longformer, train_reformer, train_rnn, train_sparse, train_xl
+from .training import (
+    train_compressive,
+    train_longformer,
+    train_machines,
+    train_reformer,
+    train_rnn,
+    train_sparse,
+    train_xl,
+)
 
 BENCHMARKS: dict[str, tuple[Callable[[Settings], dict[str, Any]], int]] = {
     "train-xl": (train_xl, 15),
@@ -29,6 +37,7 @@ BENCHMARKS: dict[str, tuple[Callable[[Settings], dict[str, Any]], int]] = {
     "train-reformer": (train_reformer, 5),
     "train-longformer": (train_longformer, 5),
     "train-sparse": (train_sparse, 5),
+    "train-machines": (train_machines, 15),
     "forward-longformer": (forward_longformer, 5),
     "decode": (decode, 16),
     "decode-memory": (decode_memory, 16),
@@ -37,6 +46,7 @@ BENCHMARKS: dict[str, tuple[Callable[[Settings], dict[str, Any]], int]] = {
     "read": (read, 16),
     "read-memory": (read_memory, 16),
     "length": (length, 3),
+    "length-machines": (length_machines, 2),
     "reversible": (reversible, 2),
 }
 """What there is, and how many rounds make its figures steady."""

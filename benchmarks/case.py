@@ -18,6 +18,9 @@ SMALL = {
     "context": 32,
     "n_buckets": 4,
     "bucket_size": 8,
+    "memory_slots": 8,
+    "slot_size": 6,
+    "n_reads": 2,
 }
 """The most a toy has of each."""
 
@@ -52,6 +55,11 @@ class Case:
     bucket_size: int = 0
     """Rounds of hashing, buckets of each, keys that are sorted together (ours: seen of one's own bucket)."""
 
+    memory_slots: int = 0
+    slot_size: int = 0
+    n_reads: int = 0
+    """Rows of a matrix beside the controller, numbers in each, vectors read in a step."""
+
     lanes: int = 1
     chunk: int = 256
     horizon: int = 0
@@ -75,6 +83,9 @@ class Case:
 ATTENTION = Case(d_model=256, n_layers=4, n_heads=4, d_ff=1024, mem_len=256, lanes=4, chunk=256)
 RECURRENT = Case(d_model=512, n_layers=2, lanes=4, chunk=512)
 """The two models of the published figures: 3.3 M parameters of attention, 4.5 M of recurrence, 256 symbols."""
+
+MACHINE = Case(d_model=256, n_layers=1, memory_slots=64, slot_size=32, n_reads=4, chunk=64)
+"""A controller beside a matrix: an LSTM of 256, four heads that read."""
 
 COMPRESSIVE = replace(ATTENTION, cmem_len=64, compression_rate=4)
 PLAIN = replace(ATTENTION, mem_len=0)

@@ -17,18 +17,21 @@ from .peers import (
     HF_LONGFORMER,
     HF_REFORMER,
     LUCI_LOCAL,
+    PLAIN_DNC,
     Peer,
 )
-from .rosters import BUCKETS, DENSE, PATTERNS, WINDOW, WINDOW_ENCODER, Group, entrants, gate, sized
+from .rosters import BUCKETS, DENSE, MACHINES, PATTERNS, WINDOW, WINDOW_ENCODER, Group, entrants, gate, sized, without
 from .settings import Settings
 
 LONGEST = {"forward": 65_536, "backward": 16_384}
 """What is timed, and up to where; `backward` is forward and backward."""
 
 SHORTEST = 1024
+MACHINES_FROM, MACHINES_TO = 64, 4096
 PATIENCE = 12.0
 """Seconds of a pass after which a contestant is spared the next length."""
 
+MACHINE_COLUMNS = ("contestant", "pass", "exponent", *(str(2**n) for n in range(6, 10)), "1k", "2k", "4k", "peak MB")
 COLUMNS = ("contestant", "size", "pass", "exponent", *(f"{2**n}k" for n in range(7)), "peak MB")
 
 
@@ -36,8 +39,19 @@ def length(settings: Settings) -> dict[str, Any]:
     """One contestant after the other, each against itself: milliseconds at every length."""
     groups = entrants(roster(), settings)
     proven = gate(sized(groups, lanes=1, chunk=16 if settings.rehearse else SHORTEST), threads=settings.threads)
-    rows = [sweep(peer, group, do, settings) for group in groups for peer in group.peers for do in LONGEST]
+    spans = {do: (16, 64) if settings.rehearse else (SHORTEST, last) for do, last in LONGEST.items()}
+    rows = [sweep(peer, group, do, settings, spans[do]) for group in groups for peer in group.peers for do in spans]
     return {"columns": COLUMNS, "rows": rows, "gate": proven}
+
+
+def length_machines(settings: Settings) -> dict[str, Any]:
+    """Forward and backward of controllers beside a matrix, which keep all their steps."""
+    groups = entrants([without([MACHINES], PLAIN_DNC)[0]], settings)
+    proven = gate(sized(groups, lanes=1), threads=settings.threads)
+    first, last = (16, 64) if settings.rehearse else (MACHINES_FROM, MACHINES_TO)
+    spans = {"backward": (first, last)}
+    rows = [sweep(peer, group, do, settings, spans[do]) for group in groups for peer in group.peers for do in spans]
+    return {"columns": MACHINE_COLUMNS, "rows": rows, "gate": proven}
 
 
 def roster() -> list[Group]:
@@ -61,10 +75,10 @@ def at_length(case: Case, time: int) -> Case:
     return case
 
 
-def sweep(peer: Peer, group: Group, do: str, settings: Settings) -> dict[str, Any]:
+def sweep(peer: Peer, group: Group, do: str, settings: Settings, span: tuple[int, int]) -> dict[str, Any]:
     """The row of one contestant: from the shortest length on, for as long as it is bearable."""
-    first, last = (16, 64) if settings.rehearse else (SHORTEST, LONGEST[do])
-    lengths, seconds, peak, time = list[int](), list[float](), 0.0, first
+    time, last = span
+    lengths, seconds, peaks = list[int](), list[float](), list[float]()
     while time <= last and (not seconds or seconds[-1] <= PATIENCE):
         worker = Worker(peer, at_length(group.case, time), threads=settings.threads)
         try:
@@ -73,19 +87,26 @@ def sweep(peer: Peer, group: Group, do: str, settings: Settings) -> dict[str, An
             worker.close()
         lengths.append(time)
         seconds.append(record.median)
-        peak, time = worker.peak_mb, 2 * time
+        peaks.append(worker.peak_mb)
+        time *= 2
     return {
         "contestant": peer.name,
         "size": group.label,
         "pass": do,
         "exponent": exponent(lengths, seconds),
-        **{f"{time // 1024}k": 1e3 * spent for time, spent in zip(lengths, seconds, strict=True)},
-        "peak MB": peak,
+        **{in_words(time): 1e3 * spent for time, spent in zip(lengths, seconds, strict=True)},
+        "peak MB": peaks[-1],
+        "peaks MB": peaks,
         "lengths": lengths,
         "ms": [1e3 * spent for spent in seconds],
         "versions": worker.hello["versions"],
         "note": peer.note,
     }
+
+
+def in_words(time: int) -> str:
+    """A length as a column calls it."""
+    return f"{time // 1024}k" if time >= 1024 else str(time)
 
 
 def exponent(lengths: Sequence[int], seconds: Sequence[float]) -> float:

@@ -89,6 +89,31 @@ def gru(case: Case) -> float:
     return training(case, case.n_layers * 3 * 4 * case.d_model**2)
 
 
+def dnc(case: Case) -> float:
+    """Operations of a training step of a DNC: its links are a square of the slots, updated once, followed twice."""
+    r, w, s = case.n_reads, case.slot_size, case.memory_slots
+    return machine(case, told=w * r + 3 * w + 5 * r + 3, access=2 * s * w * (2 * r + 3) + 4 * s * s * (r + 1))
+
+
+def ntm(case: Case) -> float:
+    """Operations of a training step of an NTM with one head that writes."""
+    r, w, s = case.n_reads, case.slot_size, case.memory_slots
+    return machine(case, told=(r + 1) * (w + 6) + 2 * w, access=2 * s * w * (2 * r + 3))
+
+
+def mann(case: Case) -> float:
+    """Operations of a training step of a MANN, whose heads read and write."""
+    r, w, s = case.n_reads, case.slot_size, case.memory_slots
+    return machine(case, told=r * w, access=2 * s * w * 3 * r)
+
+
+def machine(case: Case, *, told: float, access: float) -> float:
+    """Operations of a controller of LSTM layers that tells a matrix so many numbers, reads it, and answers."""
+    d, reads = case.d_model, case.n_reads * case.slot_size
+    controller = 8 * d * (2 * d * case.n_layers + reads)
+    return training(case, controller + 2 * d * told + 2 * (d + reads) * d + access)
+
+
 def matrix_product(_case: Case) -> float:
     """Operations of one square matrix product, the machine's peak."""
     return 2 * SGEMM_WIDTH**3

@@ -2,28 +2,21 @@
 
     python -m benchmarks.quality --data english-novels --cpu-minutes 30 --seeds 0 1 2 --jobs 2
 
-Every run trains on one thread, so two runs at a time do not disturb each other's arithmetic. The budget becomes a
-number of updates before the run begins, by the model's own speed, in processor time, over the updates of a trial.
-Runs that the result file has already, with the same settings, are kept: a long comparison can be made in pieces.
+Runs are made in pieces (benchmarks.pieces). The budget becomes a number of updates before the run begins, by the
+model's own speed, in processor time, over the updates of a trial.
 """
 
-import argparse
 import json
 import lzma
-import os
 import shutil
 import statistics
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
@@ -33,10 +26,9 @@ from everlong.evaluate import evaluate
 from everlong.run import load
 from everlong.train import TrainConfig, train
 
-from .machine import describe
+from .pieces import RESULTS, comparison, fields, run_all
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-RESULTS = Path(__file__).parent / "results"
 SHARE, HELD_OUT = 20_000, 16
 """Characters of each held-out document that are read, its beginning, and how many documents."""
 
@@ -96,6 +88,11 @@ class Job:
             "config": {"vocab_size": 256, **SIZES[self.model], **self.overrides},
             "asked_settings": {**SETTINGS, **self.settings},
         }
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What every row of its result file has in common with it."""
+        return {"data": self.data, "cpu_minutes": self.cpu_minutes}
 
 
 def documents(data: str, split: str) -> Iterator[Document]:
@@ -157,14 +154,14 @@ def run(job: Job) -> dict[str, Any]:
     torch.set_num_threads(1)
     tokenizer = ByteTokenizer()
     data, held_out = stores(job.data, job.folder)
-    fields = job.asked["config"]
+    sizes = job.asked["config"]
     kept = {"seed": job.seed, "eval_every": 0, "save_every": 0, "keep": 1}
     config = TrainConfig(**{**kept, **job.asked["asked_settings"]})
     config = config.replace(
-        steps=updates_in(create_model(job.architecture, **fields), data, config, cpu_minutes=job.cpu_minutes)
+        steps=updates_in(create_model(job.architecture, **sizes), data, config, cpu_minutes=job.cpu_minutes)
     )
     torch.manual_seed(job.seed)
-    model = create_model(job.architecture, **fields)
+    model = create_model(job.architecture, **sizes)
     began = time.process_time()
     train(model, data, None, config, out, tokenizer=tokenizer)
     spent = time.process_time() - began
@@ -177,17 +174,6 @@ def run(job: Job) -> dict[str, Any]:
         "training_cpu_seconds": spent,
         **{key: value for key, value in found.to_dict().items() if key != "by_document"},
     }
-
-
-def unfinished(jobs: list[Job], rows: list[dict[str, Any]], result: Path) -> list[Job]:
-    """The runs that a result file lacks; one that holds other runs is not written to."""
-    for row in rows:
-        other = [job.asked for job in jobs if (job.model, job.seed) == (row["model"], row["seed"])]
-        spoken_for = other or [{"data": job.data, "cpu_minutes": job.cpu_minutes} for job in jobs[:1]]
-        if not any(asked.items() <= row.items() for asked in spoken_for):
-            sys.exit(f"{result} holds a {row['model']} of seed {row['seed']} made otherwise: give another --name.")
-    finished = {(row["model"], row["seed"]) for row in rows}
-    return [job for job in jobs if (job.model, job.seed) not in finished]
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -212,22 +198,13 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Run every model with every seed that has no result yet, as many at a time as there are jobs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = comparison(__doc__, models=["transformer-xl", "transformer", "lstm"], known=SIZES)
     parser.add_argument("--data", default="english-novels", choices=("english-novels", "enwiki-long-2014"))
-    parser.add_argument("--models", nargs="+", default=["transformer-xl", "transformer", "lstm"], choices=sorted(SIZES))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--cpu-minutes", type=float, default=30.0)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="model fields, as JSON values")
-    parser.add_argument("--train", nargs="*", default=[], metavar="KEY=VALUE", help="training fields, as JSON values")
     parser.add_argument("--folder", type=Path, default=Path("runs/quality"))
-    parser.add_argument("--name", default="")
     args = parser.parse_args()
     if not DATA.exists():
         sys.exit("../shared/data is not there: this benchmark reads its texts from it.")
-    overrides, settings = (
-        {k: json.loads(v) for k, _, v in (pair.partition("=") for pair in given)} for given in (args.set, args.train)
-    )
     stores(args.data, args.folder)
     jobs = [
         Job(
@@ -236,23 +213,14 @@ def main() -> None:
             seed=seed,
             cpu_minutes=args.cpu_minutes,
             folder=args.folder,
-            overrides=overrides,
-            settings=settings,
+            overrides=fields(args.set),
+            settings=fields(args.train),
         )
         for seed in args.seeds
         for model in args.models
     ]
     result = RESULTS / f"{args.name or f'quality-{args.data}'}.json"
-    rows = json.loads(result.read_text())["rows"] if result.exists() else []
-    jobs = unfinished(jobs, rows, result)
-    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        for done in as_completed([pool.submit(run, job) for job in jobs]):
-            rows.append(done.result())
-            rows.sort(key=lambda row: (list(SIZES).index(row["model"]), row["seed"]))
-            record = {"command": sys.argv[1:], "machine": describe(threads=1), "rows": rows}
-            result.parent.mkdir(exist_ok=True)
-            result.write_text(json.dumps(record, indent=1) + "\n")
-            print(table(rows), file=sys.stderr, flush=True)
+    run_all(jobs, result, run=run, table=table, order=SIZES, processes=args.jobs)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from . import peers
-from .case import ATTENTION, COMPRESSIVE, HASHED, PLAIN, RECURRENT, SPARSE, WINDOWED, Case
+from .case import ATTENTION, COMPRESSIVE, HASHED, MACHINE, PLAIN, RECURRENT, SPARSE, WINDOWED, Case
 from .harness import BenchmarkError, Worker, prove_right, started
 from .peers import Peer
 from .settings import Settings
@@ -50,13 +50,29 @@ WINDOW_ENCODER = Group(
     case=WINDOWED, peers=(peers.EVERLONG_LONGFORMER_ENCODER, peers.LUCI_LOCAL_ENCODER, peers.HF_LONGFORMER)
 )
 PATTERNS = Group(case=SPARSE, peers=(peers.EVERLONG_SPARSE_STRIDED, peers.EVERLONG_SPARSE_FIXED))
+MACHINES = Group(
+    case=MACHINE,
+    peers=(peers.EVERLONG_DNC, peers.PIP_DNC, peers.PLAIN_DNC, peers.EVERLONG_NTM, peers.EVERLONG_MANN),
+)
 XT = Group(case=ATTENTION, peers=(peers.XT_XL, peers.XT_XL_FLASH))
 DENSE = Group(case=PLAIN, peers=(peers.TORCH_SDPA,))
 
 STREAMING = (COMPRESSED, replace(BUCKETS, peers=(peers.EVERLONG_REFORMER, peers.HF_REFORMER)), WINDOW, PATTERNS)
 """Those that carry something from token to token: reformer-pytorch does not, and reversibility matters to training."""
 
-EVERYBODY = (RECURRENT_ATTENTION, LSTM, GRU, CEILING, PEAK, COMPRESSED, BUCKETS, WINDOW, WINDOW_ENCODER, PATTERNS)
+EVERYBODY = (
+    RECURRENT_ATTENTION,
+    LSTM,
+    GRU,
+    CEILING,
+    PEAK,
+    COMPRESSED,
+    BUCKETS,
+    WINDOW,
+    WINDOW_ENCODER,
+    PATTERNS,
+    MACHINES,
+)
 
 
 def entrants(groups: Sequence[Group], settings: Settings) -> list[Group]:

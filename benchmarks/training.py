@@ -12,6 +12,7 @@ from .rosters import (
     DENSE,
     GRU,
     LSTM,
+    MACHINES,
     PATTERNS,
     PEAK,
     RECURRENT_ATTENTION,
@@ -75,6 +76,11 @@ def train_sparse(settings: Settings) -> dict[str, Any]:
     """Both patterns at two strides against dense attention."""
     close = labelled(joined(PATTERNS, DENSE), "stride 64", stride=64)
     return measure([close, labelled(PATTERNS, "stride 128", stride=128), PEAK], settings)
+
+
+def train_machines(settings: Settings) -> dict[str, Any]:
+    """Controllers beside a matrix, the packaged one and a plain one, with few sequences and with many."""
+    return measure([labelled(MACHINES, f"batch {lanes}", lanes=lanes) for lanes in (4, 32)] + [PEAK], settings)
 
 
 def measure(groups: Sequence[Group], settings: Settings) -> dict[str, Any]:

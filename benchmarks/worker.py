@@ -30,6 +30,7 @@ PACKAGES = (
     "reformer-pytorch",
     "local-attention",
     "compressive-transformer-pytorch",
+    "dnc",
 )
 
 

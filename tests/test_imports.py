@@ -85,7 +85,7 @@ def test_every_room_is_there() -> None:
 
 
 def test_what_is_optional_is_not_imported_at_the_door() -> None:
-    optional = ["matplotlib", "jinja2", "tensorboard", "zstandard", "hypothesis", "beartype", "pytest"]
+    optional = ["matplotlib", "jinja2", "tensorboard", "zstandard", "PIL", "hypothesis", "beartype", "pytest"]
     told = f"import sys, everlong.models, everlong.data, everlong.testing; print(set({optional}) & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -9,7 +9,7 @@ from .. import operations
 from ..case import Case
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILT = ("hf", "xt", "memory")
+BUILT = ("hf", "xt", "memory", "machines")
 """The environments that setup.sh builds."""
 ENVIRONMENTS = {"own": Path(sys.executable)} | {name: ROOT / ".peers" / name / "bin/python" for name in BUILT}
 
@@ -217,4 +217,23 @@ EVERLONG_SPARSE_FIXED = Peer(
     environment="own",
     step=operations.fixed,
     note="sparse-transformer, fixed",
+)
+EVERLONG_DNC = Peer(name="everlong_dnc", build="ours:dnc", environment="own", step=operations.dnc, note="dnc")
+EVERLONG_NTM = Peer(
+    name="everlong_ntm", build="ours:ntm", environment="own", step=operations.ntm, note="ntm, one head that writes"
+)
+EVERLONG_MANN = Peer(name="everlong_mann", build="ours:mann", environment="own", step=operations.mann, note="mann")
+PLAIN_DNC = Peer(
+    name="plain_dnc",
+    build="plain_dnc:build",
+    environment="own",
+    step=operations.dnc,
+    note="the weights and equations of everlong_dnc, step by step under autograd",
+)
+PIP_DNC = Peer(
+    name="pip_dnc",
+    build="pip_dnc:build",
+    environment="machines",
+    step=operations.dnc,
+    note="dnc; what it reads never reaches its controller within a call: a cheaper step than a right one",
 )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from everlong.models import create_model
+from everlong.models.base import AnyLanguageModel
 
 from ..case import Case
 from ..contestant import Contestant, Encoder
@@ -95,6 +96,26 @@ def sparse_fixed(case: Case) -> Contestant:
     return _sparse(case, pattern="fixed")
 
 
+def dnc(case: Case) -> Contestant:
+    """The differentiable neural computer as published."""
+    return _contest(case, "dnc", **machine_config(case))
+
+
+def ntm(case: Case) -> Contestant:
+    """The Neural Turing Machine, one head that writes."""
+    return _contest(case, "ntm", **machine_config(case))
+
+
+def mann(case: Case) -> Contestant:
+    """Least-recently-used access."""
+    return _contest(case, "mann", **machine_config(case))
+
+
+def machine_config(case: Case) -> dict[str, Any]:
+    """Sizes of a controller and its matrix."""
+    return _recurrent_sizes(case) | {name: getattr(case, name) for name in ("memory_slots", "slot_size", "n_reads")}
+
+
 def _reformer(case: Case, *, reversible: bool) -> Contestant:
     return _contest(
         case,
@@ -116,7 +137,11 @@ def _sparse(case: Case, *, pattern: str) -> Contestant:
 
 
 def _contest(case: Case, name: str, *, proof: torch.dtype = torch.float32, **config: Any) -> Contestant:
-    model = create_model(name, **config)
+    return contestant_of(create_model(name, **config), case, proof=proof)
+
+
+def contestant_of(model: AnyLanguageModel, case: Case, *, proof: torch.dtype = torch.float32) -> Contestant:
+    """A causal model, called as Everlong's training calls it."""
 
     def loss(tokens: Tensor, targets: Tensor, memory: Any) -> tuple[Tensor, Tensor | float, Any]:
         nats, memory, others = model.token_losses(tokens, targets, memory)

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from everlong.generate.sampling import Sampler
     from everlong.interop import Converted, convert
     from everlong.memory import Memory, load_memory
-    from everlong.models import Encoder, LanguageModel, create_model, list_models
+    from everlong.models import Encoder, LanguageModel, Seq2Seq, create_model, list_models
     from everlong.run import Run, load
     from everlong.session import Session
 
@@ -20,6 +20,7 @@ __all__ = [
     "Memory",
     "Run",
     "Sampler",
+    "Seq2Seq",
     "Session",
     "convert",
     "create_model",
@@ -36,6 +37,7 @@ _HOME = {
     "Memory": "memory",
     "Run": "run",
     "Sampler": "generate.sampling",
+    "Seq2Seq": "models",
     "Session": "session",
     "convert": "interop",
     "create_model": "models",

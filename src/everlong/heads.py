@@ -1,4 +1,4 @@
-"""What hidden states are asked for: the next token, over a plain or a frequency-sorted vocabulary, or a hidden one."""
+"""What is asked for: the next token, over a plain or a frequency-sorted vocabulary, a hidden one, or a text's class."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -94,6 +94,19 @@ class MaskedTokenHead(TokenHead):
 
     def _transformed(self, hidden: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
         return self.norm(F.gelu(self.transform(hidden)))
+
+
+class ClassHead(nn.Module):
+    """Which class a text is of: ``W v + b`` of its vector (Yang et al., 2016, eq. 11)."""
+
+    def __init__(self, *, width: int, n_labels: int, dropout: float) -> None:
+        super().__init__()
+        self.map = nn.Linear(width, n_labels)
+        self.dropout = dropout
+
+    def forward(self, vectors: Float[Tensor, "b d"]) -> Float[Tensor, "b c"]:
+        """Unnormalised log-probabilities of the classes, in float32 at least."""
+        return _exact(self.map(F.dropout(vectors, self.dropout, self.training)))
 
 
 class AdaptiveEmbedding(nn.Module):
@@ -197,6 +210,6 @@ class AdaptiveHead(TokenHead):
         return self.tables[index].weight, self.biases[index]  # pyright: ignore[reportReturnType]
 
 
-def _exact(logits: Float[Tensor, "n v"]) -> Float[Tensor, "n v"]:
+def _exact(logits: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
     """Logits as float32 at least: a sum of many exponentials is wrong in half precision."""
     return logits.float() if logits.dtype.itemsize < 4 else logits

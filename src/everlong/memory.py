@@ -35,6 +35,7 @@ BESIDE = "beside."  # no field of a memory has a dot in its name
 
 M = TypeVar("M", bound="Memory")
 V = TypeVar("V")
+Layout = dict[str, tuple[tuple[int | str, ...], torch.dtype]]
 M_co = TypeVar("M_co", bound="Memory", covariant=True)
 
 
@@ -65,7 +66,8 @@ class Memory:
     """An immutable tree of tensors. Dimension 0 of every leaf is the lane.
 
     Every memory has ``position``: how many tokens of its current document each lane has read. Position 0 is a new
-    lane; whatever its other leaves hold then is never used.
+    lane; whatever its other leaves hold then is never used, but for a source that it was made to read
+    (everlong.models.seq2seq).
     """
 
     position: Int[Tensor, "b"]
@@ -86,6 +88,18 @@ class Memory:
     def flatten(self) -> dict[str, Tensor]:
         """The leaves by field name."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # pyright: ignore[reportArgumentType]
+
+    @classmethod
+    def layout_of(cls, leaves: Mapping[str, Tensor]) -> Layout:
+        """Shape and type of every leaf, with the word ``lanes`` for their number: alike in all memories of a model."""
+        lanes = leaves["position"].shape[0]
+        return {
+            name: (
+                tuple("lanes" if axis == 0 and size == lanes else size for axis, size in enumerate(x.shape)),
+                x.dtype,
+            )
+            for name, x in leaves.items()
+        }
 
     def made_by(self, maker: Maker | None) -> Self:
         """This memory, signed by the model that made it; `save` writes the signature."""
@@ -198,8 +212,7 @@ def read_memory(path: Path, model: MemoryModel[M]) -> MemoryFile[M]:
         raise DamagedFile(f"{path} holds no lanes. Give a file that memory.save wrote.")
     template = model.init_memory(leaves["position"].shape[0])
     expected = template.flatten()
-    found = {name: (tuple(leaf.shape), leaf.dtype) for name, leaf in leaves.items()}
-    wanted = {name: (tuple(leaf.shape), leaf.dtype) for name, leaf in expected.items()}
+    found, wanted = template.layout_of(leaves), template.layout_of(expected)
     if found != wanted:
         raise MemoryMismatch(
             f"{path} holds {found}, but the model needs {wanted}. "

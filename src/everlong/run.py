@@ -5,6 +5,7 @@ session = run.session()
 session.read("Once upon a time")
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, final
@@ -13,11 +14,15 @@ import torch
 
 from everlong.checkpoint import CONFIG, Checkpoint, best_good_checkpoint, tie
 from everlong.data import Tokenizer, load_tokenizer
+from everlong.data.labelled import LabelledOptions
 from everlong.data.sealed import read_sealed
 from everlong.errors import ConfigError, DamagedFile, RunError
+from everlong.evaluate.telling import Told, tell_labels
 from everlong.models import LanguageModel, ModelConfig, create_model, list_models
 from everlong.models.base import AnyLanguageModel, Model
+from everlong.models.classifier import Classifier
 from everlong.session import Session
+from everlong.train.folder import examples_of, training_of
 
 
 @final
@@ -65,6 +70,21 @@ class Run:
             )
         return self.model
 
+    def classify(self, texts: Iterable[str], *, lanes: int = 8, explain: bool = False) -> Iterator[Told]:
+        """The label of each text, in their order; with `explain`, what a `han` attended to.
+
+        Raises:
+            ConfigError: the model did not learn to classify, or cannot be explained.
+            DataError: a text is empty.
+        """
+        if not isinstance(self.model, Classifier):
+            raise ConfigError(
+                f"{self.folder} did not learn to classify texts. Train an encoder for that: "
+                "everlong train han --task classify."
+            )
+        options = LabelledOptions.parse(examples_of(self.folder)["options"])
+        return tell_labels(self.model, self.tokenizer, texts, options, lanes=lanes, explain=explain)
+
     def session(self) -> Session:
         """A new session, which has read nothing yet.
 
@@ -111,4 +131,7 @@ def _model(about: dict[str, object], folder: Path) -> Model:
         raise DamagedFile(f"{folder / CONFIG} does not name a model. Use another copy of it.")
     # The random weights are overwritten at once; the caller's generator is left as it was.
     with torch.random.fork_rng(devices=[]):
-        return create_model(architecture, **cast("dict[str, Any]", fields))
+        model = create_model(architecture, **cast("dict[str, Any]", fields))
+        if training_of(folder).task == "classify":
+            return Classifier(model, examples_of(folder)["labels"])
+        return model

@@ -65,7 +65,7 @@ class Session:
     Args:
         model: in evaluation mode.
         tokenizer: the one the model was trained with.
-        memory: one lane of what was read before; ``None`` for nothing.
+        memory: one lane of what was read before, the source of an encoder-decoder say; ``None`` for nothing.
 
     Raises:
         ConfigError: the model is in training mode, or the tokenizer has another vocabulary.
@@ -225,7 +225,7 @@ class Session:
                 "this session began from a bare memory, which does not say what is expected next. "
                 "Read some text first, or load a file that session.save wrote."
             )
-        return opening(self.model, self.tokenizer)
+        return opening(self.model, self.tokenizer, self._memory)
 
     def _stream(self, max_new_tokens: int, sampler: Sampler, seed: int, draft: Draft, began: Memory) -> Iterator[str]:
         for _ in range(max_new_tokens):

@@ -4,7 +4,7 @@
     d  width of the model                        h  head                     e  width of a head
     l  layer                                     v  vocabulary
     w  number of a slot                          i  number of an input vector
-    o  bit of an answer
+    o  number of an answer                       q  question asked at once (a bit, or one of some choices)
 
 Annotations are checked while the tests run and cost nothing otherwise.
 """
@@ -15,6 +15,7 @@ from torch import Tensor
 Tokens = Int[Tensor, "b t"]
 Vectors = Float[Tensor, "b t i"]
 Answers = Float[Tensor, "b t o"]
+Asked = Float[Tensor, "b t q"]
 Starts = Bool[Tensor, "b t"]
 Lengths = Int[Tensor, "b"]
 Hidden = Float[Tensor, "b t d"]

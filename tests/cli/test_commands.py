@@ -154,8 +154,9 @@ def test_models_lists_everything_there_is(cli: CLI) -> None:
     rows = cli("models", "--json").answer["models"]
     assert [row["name"] for row in rows] == list_models()
     assert all(row["remembers"] for row in rows)
-    assert all((row["bytes_per_session"] > 0) == (row["kind"] == "causal") for row in rows)
-    for kind in ("causal", "encoder"):
+    assert all((row["bytes_per_session"] > 0) == (row["kind"] != "encoder") for row in rows)
+    assert all((row["bytes_per_source_token"] > 0) == (row["kind"] == "seq2seq") for row in rows)
+    for kind in ("causal", "encoder", "seq2seq"):
         table = cli("models", "--kind", kind).out
         assert all(name in table for name in list_models(kind))
 

@@ -58,4 +58,6 @@ def test_a_converted_run_has_no_training_to_resume(cli: CLI, book: Path, tmp_pat
     assert cli("convert", folder, "--out", out).code == 0
     for more in ([], ["--data", book]):
         cli("train", "--resume", "--out", out, *more).require_refusal("was converted")
-    assert sorted(path.name for path in out.iterdir()) == sorted(["checkpoints", "config.json", "tokenizer.json", "train.json", ".lock"])
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        ["checkpoints", "config.json", "tokenizer.json", "train.json", ".lock"]
+    )

@@ -80,6 +80,21 @@ def test_eval_says_what_guessing_costs_at_best(cli: CLI, tmp_path: Path) -> None
     assert "length 18" in ended.out
 
 
+@pytest.mark.parametrize("task", ["graph-traversal", "shortest-path"])
+def test_choices_are_counted_as_answers_and_by_step(cli: CLI, tmp_path: Path, task: str) -> None:
+    given = ["max_steps=2" if word == "max_length=3" else word for word in words(tmp_path / "run", task=task)]
+    trained = cli(*given, "--set", "min_nodes=6", "--set", "max_nodes=6")
+    assert (trained.code, "wrong answers" in trained.err) == (0, True)
+    found = cli("eval", tmp_path / "run", "--sequences", 3, "--json").answer
+    hardest = found["trials"][-1]
+    assert hardest["sizes"] == {"nodes": 12, "steps": 4}
+    labels = 3 if task == "shortest-path" else 1
+    assert [row["n_answers"] for row in hardest["by_step"]] == [3 * 3 * labels] * 4
+    told = cli("eval", tmp_path / "run", "--sequences", 3).out
+    assert "wrong answers" in told
+    assert "Accuracy by step" in told
+
+
 @pytest.mark.parametrize(
     ("model", "more", "said"),
     [
@@ -97,6 +112,12 @@ def test_eval_says_what_guessing_costs_at_best(cli: CLI, tmp_path: Path) -> None
 )
 def test_what_does_not_fit_is_refused(cli: CLI, tmp_path: Path, model: str, more: list[str], said: list[str]) -> None:
     cli(*words(tmp_path / "run", *more, model=model)).require_refusal(*said)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_path_that_no_graph_has_is_refused(cli: CLI, tmp_path: Path) -> None:
+    given = ["train", "dnc", "--task", "shortest-path", "--out", tmp_path / "run", "--set", "max_steps=14"]
+    cli(*given).require_refusal("in none of 100 graphs of 10 nodes was a path of 14 steps the only shortest one")
     assert not (tmp_path / "run").exists()
 
 

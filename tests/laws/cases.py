@@ -23,6 +23,7 @@ REFORMER = {
     "n_buckets": 4,
     "n_hashes": 2,
 }
+HIERARCHY = {**SMALL, "n_heads": 2, "d_ff": 12, "segment": 4, "n_paragraphs": 3}
 MACHINE = {"vocab_size": 11, "d_model": 8, "n_layers": 1, "memory_slots": 6, "slot_size": 4, "n_reads": 2}
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -121,6 +122,28 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {**REFORMER, "reversible": False, "context": 40, "n_buckets": 2, "layers": ("lsh", "local")},
     ),
     "reformer that sees itself": ("reformer", {**REFORMER, "context": 1, "window": 1, "bucket_size": 1}),
+    "hierarchical": ("hierarchical-transformer", HIERARCHY),
+    "hierarchical, paragraphs that end with a token": (
+        "hierarchical-transformer",
+        {**HIERARCHY, "paragraph_token": 3, "segment": 7, "n_layers": 3, "dropout": 0.2},
+    ),
+    "hierarchical, separators alone": (
+        "hierarchical-transformer",
+        {**HIERARCHY, "paragraph_token": 0, "segment": 40, "n_paragraphs": 5},
+    ),
+    "hierarchical, summaries of embeddings": (
+        "hierarchical-transformer",
+        {**HIERARCHY, "encoder_layers": 0, "n_heads": 1, "segment": 3, "n_paragraphs": 1},
+    ),
+    "hierarchical, paragraphs of two tokens": (
+        "hierarchical-transformer",
+        {**HIERARCHY, "segment": 2, "n_layers": 3, "encoder_layers": 2, "n_paragraphs": 6},
+    ),
+    "hierarchical, more summaries than there will be": (
+        "hierarchical-transformer",
+        {**HIERARCHY, "segment": 5, "n_paragraphs": 40, "n_layers": 4, "encoder_layers": 1},
+    ),
+    "hierarchical, one paragraph a stream": ("hierarchical-transformer", {**HIERARCHY, "segment": 11}),
     "ntm": ("ntm", {**MACHINE, "n_writes": 2}),
     "ntm, feed-forward, dropout": ("ntm", {**MACHINE, "controller": "feed-forward", "n_layers": 2, "dropout": 0.2}),
     "ntm, two slots, one head of each kind": ("ntm", {**MACHINE, "memory_slots": 2, "n_reads": 1, "n_layers": 3}),

@@ -9,6 +9,7 @@ from everlong.models import Encoder, create_model, list_models
 from everlong.testing import Subject
 
 SMALL = {"vocab_size": 11, "d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 12}
+GRUS = {"vocab_size": 11, "d_model": 8}
 REFORMER = {**SMALL, "window": 4, "bucket_size": 3, "n_buckets": 4, "n_hashes": 2}
 
 ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -18,6 +19,21 @@ ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "bert, as published, texts longer than its table": (
         "bert",
         {**SMALL, "norm": "post", "positions": "learned", "n_positions": 5, "n_layers": 3},
+    ),
+    "han": ("han", {**GRUS, "segment": 5}),
+    "han, two layers, means, dropout": (
+        "han",
+        {**GRUS, "n_layers": 2, "pooling": "mean", "segment": 11, "dropout": 0.2},
+    ),
+    "han, largest numbers": ("han", {**GRUS, "pooling": "max", "segment": 15}),
+    "hierarchical, interleaved": ("hierarchical-encoder", {**SMALL, "segment": 5, "n_layers": 4}),
+    "hierarchical, late, post-norm, dropout": (
+        "hierarchical-encoder",
+        {**SMALL, "segment": 7, "n_layers": 3, "layout": "SSD", "norm": "post", "dropout": 0.2},
+    ),
+    "hierarchical, sections alone, one head": (
+        "hierarchical-encoder",
+        {**SMALL, "segment": 40, "layout": "S", "n_heads": 1},
     ),
     "longformer": ("longformer-encoder", {**SMALL, "window": 6}),
     "longformer, dilated by head, windows that grow, dropout": (

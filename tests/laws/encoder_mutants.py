@@ -132,6 +132,28 @@ class MaskOfNothing(Bert):
         return hidden if global_mask is None else 2 * hidden
 
 
+class PoolsPadding(Bert):
+    """The mean over the call's width."""
+
+    def sum_up(self, tokens, clock, global_mask, sections):
+        return self.encode(tokens, clock, global_mask).mean(dim=1)
+
+
+class PoolsNothing(Bert):
+    def sum_up(self, tokens, clock, global_mask, sections):
+        return 0 * super().sum_up(tokens, clock, global_mask, sections)
+
+
+class PoolsWords(Bert):
+    def pool(self, tokens, *, lengths=None, global_mask=None):
+        return self(tokens, lengths=lengths, global_mask=global_mask)
+
+
+class EmptyIsSomething(Bert):
+    def pool(self, tokens, *, lengths=None, global_mask=None):
+        return super().pool(tokens, lengths=lengths, global_mask=global_mask) + 1
+
+
 class UnusedParameter(Bert):
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)

@@ -87,7 +87,11 @@ MUTANTS: list[tuple[type[Bert], str, str]] = [
     (mutants.NoGlobalTokensAtAll, "global", "some token does not notice when the global token 0 changes"),
     (mutants.DeafGlobalTokens, "global", "the global token 0 does not notice when token 31 changes"),
     (mutants.MaskOfNothing, "global", "with a global_mask of no tokens, compared with none, differ by"),
-    (mutants.UnusedParameter, "alive", "no gradient of a hidden token's loss reaches spare.weight, spare.bias"),
+    (mutants.PoolsPadding, "pooled", "vector of 4 tokens, compared with that text alone, differ by"),
+    (mutants.PoolsNothing, "pooled", "the vector of 4 tokens stays as it is when one of them changes"),
+    (mutants.PoolsWords, "pooled", r"vectors of 3 texts are not \[3, 8\] finite numbers"),
+    (mutants.EmptyIsSomething, "pooled", "the vector of an empty text is not zeros"),
+    (mutants.UnusedParameter, "alive", "no gradient of .* or a text's vector reaches spare.weight, spare.bias"),
     (mutants.Noisy, "alive", "two calls with the same tokens differ by .*: the encoder is not a function"),
     (mutants.InfiniteGradient, "alive", "gradient of .* in the loss of hidden tokens is not finite"),
 ]

@@ -84,6 +84,13 @@ def test_recurrent_models_declare_no_bound_and_have_none(name: str) -> None:
     assert farthest(seen, 29) == 29
 
 
+def test_summaries_declare_no_bound_and_have_none() -> None:
+    fields = {"n_layers": 2, "segment": 4, "n_paragraphs": 1}
+    model = create_model("hierarchical-transformer", **SIZES, **fields).double()
+    assert model.config.reach is None
+    assert farthest(influence(model, torch.randint(13, (1, 30))), 29) == 29
+
+
 def test_most_used_compression_declares_no_bound_and_shows_gradients_what_it_kept() -> None:
     """What is kept follows from attention that reaches back without end, through choices that have no gradient."""
     fields = {"n_layers": 1, "segment": 4, "mem_len": 4, "cmem_len": 4, "compression_rate": 2}
@@ -111,6 +118,7 @@ def test_every_causal_architecture_was_measured() -> None:
         "compressive-transformer",
         "dnc",
         "gru",
+        "hierarchical-transformer",
         "longformer",
         "lstm",
         "mann",

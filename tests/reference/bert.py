@@ -18,17 +18,21 @@ def bert_one_by_one(model: Any, tokens: list[int]) -> Tensor:
     if config.norm == "post":
         stream = [norm_one(x, model.norm) for x in stream]
     for layer in model.layers:
-        if config.norm == "pre":
-            seen = attention_one_by_one([norm_one(x, layer.attention_norm) for x in stream], layer, config)
-            stream = [x + y for x, y in zip(stream, seen, strict=True)]
-            stream = [x + feed_forward_one(norm_one(x, layer.ff_norm), layer.ff) for x in stream]
-        else:
-            seen = attention_one_by_one(stream, layer, config)
-            stream = [norm_one(x + y, layer.attention_norm) for x, y in zip(stream, seen, strict=True)]
-            stream = [norm_one(x + feed_forward_one(x, layer.ff), layer.ff_norm) for x in stream]
+        stream = bert_layer_one(stream, layer, config)
     if config.norm == "pre":
         stream = [norm_one(x, model.norm) for x in stream]
     return torch.stack(stream)
+
+
+def bert_layer_one(stream: list[Tensor], layer: Any, config: Any) -> list[Tensor]:
+    """The next hidden states of a text."""
+    if config.norm == "pre":
+        seen = attention_one_by_one([norm_one(x, layer.attention_norm) for x in stream], layer, config)
+        stream = [x + y for x, y in zip(stream, seen, strict=True)]
+        return [x + feed_forward_one(norm_one(x, layer.ff_norm), layer.ff) for x in stream]
+    seen = attention_one_by_one(stream, layer, config)
+    stream = [norm_one(x + y, layer.attention_norm) for x, y in zip(stream, seen, strict=True)]
+    return [norm_one(x + feed_forward_one(x, layer.ff), layer.ff_norm) for x in stream]
 
 
 def attention_one_by_one(stream: list[Tensor], layer: Any, config: Any) -> list[Tensor]:
@@ -40,8 +44,8 @@ def attention_one_by_one(stream: list[Tensor], layer: Any, config: Any) -> list[
         gathered = []
         for head in range(config.n_heads):
             rows = slice(head * e, (head + 1) * e)
-            query = turned(w[:d][rows] @ x + b[:d][rows], t, config)
-            keys = [turned(w[d : 2 * d][rows] @ y + b[d : 2 * d][rows], k, config) for k, y in enumerate(stream)]
+            query = turned(w[:d][rows] @ x + b[:d][rows], t, layer, config)
+            keys = [turned(w[d : 2 * d][rows] @ y + b[d : 2 * d][rows], k, layer, config) for k, y in enumerate(stream)]
             weights = [(query @ key / math.sqrt(e)).exp() for key in keys]
             values = [w[2 * d :][rows] @ y + b[2 * d :][rows] for y in stream]
             gathered.append(sum(u * v for u, v in zip(weights, values, strict=True)) / sum(weights))
@@ -49,9 +53,9 @@ def attention_one_by_one(stream: list[Tensor], layer: Any, config: Any) -> list[
     return out
 
 
-def turned(x: Tensor, index: int, config: Any) -> Tensor:
-    """A query or key as it meets others: turned by its place where positions are rotary."""
-    return rotate_one_by_one(x, index=index, base=config.rope_base) if config.positions == "rotary" else x
+def turned(x: Tensor, index: int, layer: Any, config: Any) -> Tensor:
+    """A query or key as it meets others: turned by its place where the layer rotates."""
+    return x if layer.rotary is None else rotate_one_by_one(x, index=index, base=config.rope_base)
 
 
 def feed_forward_one(x: Tensor, ff: Any) -> Tensor:

@@ -14,7 +14,7 @@ def the_least_used(usage: Tensor, count: int) -> Tensor:
 
 
 class Slots:
-    """Matrix, usage, and where was read last."""
+    """Matrix, usage, and where was read and written last."""
 
     def __init__(self, model: MANN) -> None:
         c = model.config
@@ -22,11 +22,12 @@ class Slots:
         new = model.alpha.new_zeros
         self.matrix, self.usage = new(c.memory_slots, c.slot_size), new(c.memory_slots)
         self.reading = [new(c.memory_slots) for _ in range(c.n_reads)]
+        self.writing = [new(c.memory_slots) for _ in range(c.n_reads)]
 
     def __call__(self, told: Tensor) -> Tensor:
         keys, alpha = torch.tanh(told[:-1]).view(self.reads, self.width), torch.sigmoid(told[-1])
         unused = the_least_used(self.usage, self.reads)
-        writing = [alpha * w + (1 - alpha) * unused for w in self.reading]
+        self.writing = writing = [alpha * w + (1 - alpha) * unused for w in self.reading]
         matrix = self.matrix * (1 - unused)[:, None]
         for w, key in zip(writing, keys, strict=True):
             matrix = matrix + torch.outer(w, key)

@@ -22,6 +22,7 @@ from everlong.memory import Memory, MemoryFile, memory_type, write_memory
 from everlong.models import LanguageModel, ModelConfig, create_model, list_models
 from everlong.models.base import Advance, AnyLanguageModel
 from everlong.session import Session
+from everlong.testing.subject import stir_weights
 
 SINGLES = ["Ċ", "Ġ", *"abcdefghijklmn"]
 PAIRS = ["ab", "cd", "ef", "gh", "ij", "kl", "mĊ", "nĊ"]
@@ -486,3 +487,19 @@ def test_a_file_of_another_version_is_refused(beside: dict[str, Tensor], tmp_pat
     write_memory(tmp_path / "a.memory", MemoryFile(memory=model.init_memory(1), beside=beside))
     with pytest.raises(DamagedFile, match=r"a\.memory is not a session of this version of Everlong\. Give a file"):
         Session.load(tmp_path / "a.memory", model, LETTERS)
+
+
+@pytest.mark.parametrize("name", list_models("seq2seq"))
+def test_a_session_begins_with_a_source(name: str, tmp_path: Path) -> None:
+    model = create_model(name, d_model=16, n_layers=1).eval()
+    stir_weights(model, seed=0)
+    sources = [torch.tensor([list(text)]) for text in (b"one source", b"and another")]
+    written = []
+    for source in sources:
+        session = Session(model, ByteTokenizer(), model.read(source))
+        fork = session.fork()
+        written.append(session.write(max_new_tokens=12))
+        assert fork.write(max_new_tokens=5) + fork.write(max_new_tokens=7) == written[-1]
+        fork.save(tmp_path / "session")
+        assert Session.load(tmp_path / "session", model, ByteTokenizer()).write() == session.write()
+    assert written[0] != written[1]

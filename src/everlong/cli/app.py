@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from everlong.cli.chat import chat
+from everlong.cli.classify import classify
 from everlong.cli.convert import convert
 from everlong.cli.demo import demo
 from everlong.cli.eval import eval_
@@ -16,7 +17,9 @@ from everlong.cli.generate import generate
 from everlong.cli.models import models
 from everlong.cli.output import say
 from everlong.cli.paths import ManyPaths
+from everlong.cli.probe import probe
 from everlong.cli.train import train
+from everlong.cli.translate import translate
 from everlong.errors import EverlongError
 
 BAD_INPUT = 2
@@ -37,7 +40,10 @@ app.command(cls=ManyPaths)(train)
 app.command()(convert)
 app.command()(generate)
 app.command()(chat)
+app.command()(translate)
+app.command()(classify)
 app.command("eval", cls=ManyPaths)(eval_)
+app.command(cls=ManyPaths)(probe)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,7 +12,12 @@ from everlong.errors import ConfigError
 def eval_(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")],
     data: Annotated[
-        list[Path] | None, typer.Option(metavar="PATH...", help="Text files, JSON lines or folders.")
+        list[Path] | None,
+        typer.Option(
+            metavar="PATH...",
+            help="Text files, JSON lines or folders; or stories, or drawings other than those held out, as for "
+            "training.",
+        ),
     ] = None,
     task: Annotated[
         str | None, typer.Option(help="What the run learned, which it knows itself; another one is refused.")
@@ -20,7 +25,7 @@ def eval_(
     document_separator: Annotated[
         str | None, typer.Option(metavar="LINE", help="A line that parts documents within a file.")
     ] = None,
-    lanes: Annotated[int, typer.Option(help="Documents, or an encoder's windows, read side by side.")] = 8,
+    lanes: Annotated[int, typer.Option(help="Documents, an encoder's windows or stories, read side by side.")] = 8,
     chunk: Annotated[
         int | None,
         typer.Option(
@@ -46,7 +51,8 @@ def eval_(
     """Measure bits per byte with memory carried, with memory reset every chunk, and with another document's memory.
 
     An encoder is measured by the hidden tokens that it guesses; what is hidden is the same each time. A run of a
-    generated task needs no --data: it is measured by the bits that new sequences of several sizes cost it.
+    generated task needs no --data: it is measured by the bits that new sequences of several sizes cost it. Nor does a
+    run of stories: without --data, the questions that were held out are asked.
     """
     changes = parse_assignments(assign or [])
 

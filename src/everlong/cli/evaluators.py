@@ -7,10 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
+from everlong.cli.babi import eval_stories
+from everlong.cli.classes import eval_labelled
 from everlong.cli.episodes import eval_generated
 from everlong.cli.request import Request
 from everlong.cli.texts import eval_text
-from everlong.data.synthetic import RULES
+from everlong.cli.translations import eval_translations
+from everlong.data.synthetic import RULES, Omniglot
 
 
 @final
@@ -34,4 +37,22 @@ TEXT = Evaluator(
 GENERATED = Evaluator(
     measure=eval_generated, takes=frozenset({"--sequences"}), why="it is generated and reads no text"
 )  # fmt: skip
-EVALUATORS: dict[str, Evaluator] = {"lm": TEXT, "mlm": TEXT, **dict.fromkeys(RULES, GENERATED)}
+STORIES = Evaluator(measure=eval_stories, takes=frozenset({"--data"}), why="its stories are read whole")
+TRANSLATIONS = Evaluator(
+    measure=eval_translations, takes=frozenset({"--data"}), why="it is measured on pairs of texts"
+)  # fmt: skip
+LABELLED = Evaluator(
+    measure=eval_labelled, takes=frozenset({"--data"}), why="it is measured on JSON lines, each text read as a whole"
+)  # fmt: skip
+DRAWN = Evaluator(
+    measure=eval_generated, takes=frozenset({"--data", "--sequences"}), why="it is drawn from pictures"
+)  # fmt: skip
+EVALUATORS: dict[str, Evaluator] = {
+    "lm": TEXT,
+    "mlm": TEXT,
+    "babi": STORIES,
+    "classify": LABELLED,
+    "translate": TRANSLATIONS,
+    **dict.fromkeys(RULES, GENERATED),
+    Omniglot.name: DRAWN,
+}

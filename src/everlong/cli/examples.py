@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from everlong.cli.babi import build_stories
 from everlong.cli.corpus import SOURCE, Source, remove_stores, require_source
+from everlong.cli.labelled import build_labelled
+from everlong.cli.pairs import PairOptions, build_translations
 from everlong.config import Config
 from everlong.data import ExampleStore, Tokenizer, load_tokenizer
+from everlong.data.babi_files import BabiOptions
 from everlong.data.bytelevel import TOKENIZER_FILE
+from everlong.data.labelled import LabelledOptions
 from everlong.data.sealed import read_sealed, write_sealed
 from everlong.train.config import TaskName
-from everlong.train.folder import require_equal
-
-EXAMPLES, HELD_OUT_EXAMPLES = "examples", "examples-valid"
+from everlong.train.folder import EXAMPLES, HELD_OUT_EXAMPLES, require_equal
 
 
 @final
@@ -38,7 +41,35 @@ class Format:
     """Why it does not use the others."""
 
 
-FORMATS: dict[str, Format] = {}
+def vocabulary(store: ExampleStore, tokenizer: Tokenizer) -> dict[str, int]:
+    """The size of a vocabulary, which is all that follows from the examples of most tasks."""
+    del store
+    return {"vocab_size": tokenizer.vocab_size}
+
+
+FORMATS: dict[str, Format] = {
+    "babi": Format(
+        build=build_stories,
+        options=BabiOptions,
+        sizes=vocabulary,
+        takes=frozenset({"--data", "--valid"}),
+        why="its stories are read whole, and their words are the tokens",
+    ),
+    "translate": Format(
+        build=build_translations,
+        options=PairOptions,
+        sizes=vocabulary,
+        takes=frozenset({"--data", "--valid", "--tokenizer"}),
+        why="a pair of texts is read as a whole",
+    ),
+    "classify": Format(
+        build=build_labelled,
+        options=LabelledOptions,
+        sizes=vocabulary,
+        takes=frozenset({"--data", "--valid", "--tokenizer"}),
+        why="it reads JSON lines, a text and its label in each, as a whole",
+    ),
+}
 
 
 @final

@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -19,22 +19,17 @@ from everlong.cli.corpus import (
     remove_stores,
     require_source,
 )
-from everlong.cli.examples import (
-    EXAMPLES,
-    FORMATS,
-    HELD_OUT_EXAMPLES,
-    build_examples,
-    open_examples,
-    require_options,
-)
+from everlong.cli.examples import FORMATS, build_examples, open_examples, require_options
 from everlong.cli.output import say
+from everlong.cli.pictures import with_pictures_of
 from everlong.cli.recipe import Recipe
 from everlong.data import LaneReader, Tokenizer
-from everlong.data.synthetic import RULES, Rules
+from everlong.data.synthetic import RULES, Omniglot, Rules
 from everlong.errors import EverlongError
 from everlong.models import describe_model
 from everlong.train.config import TaskName
 from everlong.train.distribution import World
+from everlong.train.folder import EXAMPLES, HELD_OUT_EXAMPLES
 from everlong.train.task import Material
 
 
@@ -62,6 +57,8 @@ class Course:
     """Which of the command's options about text it uses."""
     why: str = ""
     """Why it does not use the others."""
+    missing: str = "no text is given"
+    """What is wrong where a new run has no --data."""
 
 
 @contextmanager
@@ -112,6 +109,23 @@ def generated_lessons(recipe: Recipe, source: Source, out: Path, *, world: World
 
 
 @contextmanager
+def picture_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, resume: bool) -> Generator[Lessons]:
+    """Rules that draw from pictures, which are kept in the run's folder.
+
+    Raises:
+        ConfigError: a field of the model does not fit, or Pillow is not installed.
+        DataError: pictures cannot be read, or are too few.
+        RunError: a run that goes on was trained on other pictures.
+    """
+    with generated_lessons(recipe, source, out, world=world, resume=resume) as lessons:
+        assert isinstance(lessons.data, Omniglot)
+        rules = with_pictures_of(lessons.data, source, out, resume=resume)
+        trained, held_out = (len(pictures.names) for pictures in rules.pictures)
+        told = f"{lessons.introduction}; {trained:,} characters, {held_out:,} held out"
+        yield replace(lessons, data=rules, introduction=told)
+
+
+@contextmanager
 def example_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, resume: bool) -> Generator[Lessons]:
     """Examples of a task, kept in the run's folder."""
     task, options = recipe.training.task, recipe.options
@@ -138,6 +152,13 @@ def example_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, 
 
 def course(task: TaskName) -> Course:
     """How the lessons of a task are made."""
+    if task == Omniglot.name:
+        return Course(
+            open=picture_lessons,
+            takes=frozenset({"--data", "--valid"}),
+            why="it is drawn from pictures",
+            missing="no pictures are given",
+        )
     if task in RULES:
         return Course(open=generated_lessons, takes=frozenset(), why="it is generated and reads no text")
     if task in FORMATS:

@@ -30,12 +30,13 @@ def describe(name: str) -> dict[str, Any]:
     """Facts of an architecture at its default sizes; no weights are made."""
     import torch
 
-    from everlong.models import LanguageModel, create_model, describe_model
+    from everlong.models import LanguageModel, Seq2Seq, create_model, describe_model
 
     kind, config, line = describe_model(name)
     with torch.device("meta"):
         model = create_model(name).eval()
         memory = model.init_memory(1) if isinstance(model, LanguageModel) else None
+        longer = model.init_memory(1, source_slots=1) if isinstance(model, Seq2Seq) else memory
     return {
         "name": name,
         "kind": kind,
@@ -43,6 +44,7 @@ def describe(name: str) -> dict[str, Any]:
         "remembers": NOTHING if memory is None else with_sizes(first_line(memory), model.config),
         "reach_tokens": model.config.reach,
         "bytes_per_session": 0 if memory is None else memory.nbytes,
+        "bytes_per_source_token": 0 if memory is None or longer is None else longer.nbytes - memory.nbytes,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "defaults": {field: getattr(model.config, field) for field in config.model_fields},
     }
@@ -86,13 +88,13 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     table.add_column("reach", justify="right")
     table.add_column("a session", justify="right", no_wrap=True)
     for row in rows:
-        size = row["bytes_per_session"]
+        size, more = row["bytes_per_session"], row["bytes_per_source_token"]
         table.add_row(
             row["name"],
             row["kind"],
             row["remembers"],
             reach_text(row["kind"], row["reach_tokens"]),
-            bytes_text(size) if size else "–",
+            (bytes_text(size) if size else "–") + (f"\n+ {bytes_text(more)} a\nsource token" if more else ""),
         )
     console = Console()
     console.print(table)

@@ -15,6 +15,7 @@ from everlong.models import create_model, describe_model
 from everlong.models.base import Model
 from everlong.train import TrainConfig
 from everlong.train.config import TaskName
+from everlong.train.folder import rules_of
 from everlong.train.tasks import TASK_OF_KIND, require_learnable
 
 FROM_DATA = {
@@ -64,10 +65,11 @@ def new_recipe(architecture: str, layers: Sequence[Mapping[str, Any]]) -> Recipe
     Raises:
         ConfigError: no architecture has that name, or a field is unknown or does not fit.
     """
-    before: Fields = {"task": TASK_OF_KIND[describe_model(architecture)[0]]}
-    named = _task(layers)
-    options = options_of(named)
-    given = _assign(architecture, layers, named)
+    usual = TASK_OF_KIND[describe_model(architecture)[0]]
+    before: Fields = {"task": usual}
+    task = _task(layers) or usual
+    options = options_of(task)
+    given = _assign(architecture, layers, task)
     return Recipe(
         architecture=architecture,
         fields=given["model"],
@@ -82,7 +84,8 @@ def resumed_recipe(run: Path, architecture: str, layers: Sequence[Mapping[str, A
     Raises:
         ConfigError: a field is unknown or does not fit.
         RunError: another architecture is asked for.
-        DamagedFile: ``config.json`` or ``train.json`` is missing or altered.
+        DamagedFile: ``config.json`` or ``train.json`` is missing or altered, or what sequences are drawn from is.
+        DataError: what sequences are drawn from does not suffice for the new fields.
     """
     about, how = read_sealed(run / "config.json"), read_sealed(run / "train.json")
     theirs = str(about["architecture"])
@@ -91,15 +94,20 @@ def resumed_recipe(run: Path, architecture: str, layers: Sequence[Mapping[str, A
     stored = {name: value for name, value in cast("Fields", about["model"]).items() if name not in FROM_DATA}
     before = cast("Fields", how["training"])
     task = before["task"]
-    options = options_of(task)
     given = _assign(theirs, layers, task)
-    chosen = cast("Fields", how["data"]) if task in RULES else stored_options(run) if options else {}
     return Recipe(
         architecture=theirs,
         fields={**stored, **given["model"]},
         training=TrainConfig.parse(_limits(given["train"], before=before)),
-        options=options and options.parse({**chosen, **given["task"]}),
+        options=_changed_options(run, task, given["task"]),
     )
+
+
+def _changed_options(run: Path, task: str, changes: Fields) -> Config | None:
+    if rules := rules_of(run):
+        return rules.replace(**changes)
+    options = options_of(task)
+    return options and options.parse({**stored_options(run), **changes})
 
 
 def options_of(task: str) -> type[Config] | None:

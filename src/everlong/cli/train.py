@@ -14,14 +14,19 @@ def train(
     model: Annotated[str, typer.Argument(help="Architecture; everlong models lists them.", metavar="MODEL")] = "",
     data: Annotated[
         list[Path] | None,
-        typer.Option(metavar="PATH...", help="Text files, JSON lines (.jsonl) or folders; also .gz, .xz and .zst."),
+        typer.Option(
+            metavar="PATH...",
+            help="Text files, JSON lines (.jsonl) or folders; also .gz, .xz and .zst. For babi: a tar archive, a "
+            "folder or qa..._train.txt files. For omniglot: zip files or folders of drawings.",
+        ),
     ] = None,
     valid: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="PATH...",
-            help="Text to measure on. Without it, the last 5 % of --data is held out: of the documents where there are "
-            "20 or more, else of the text.",
+            help="What to measure on. Without it, the last 5 % of a text is held out: of the documents where there are "
+            "20 or more, else of the text; for babi, its test files are measured; of drawings, the last fifth of the "
+            "characters is held out.",
         ),
     ] = None,
     document_separator: Annotated[
@@ -30,9 +35,11 @@ def train(
     task: Annotated[
         str | None,
         typer.Option(
-            help="lm, the next token, for language models; mlm, hidden tokens, for encoders; or a generated one, which "
-            "needs no --data, for models that read vectors: copy, repeat-copy, associative-recall, priority-sort, "
-            "dynamic-n-gram.",
+            help="lm, the next token, for language models; mlm, hidden tokens, for encoders; classify, labels of "
+            "texts in JSON lines, for encoders; translate, pairs of texts, for encoder-decoders; babi, questions about "
+            "stories, for language models; or a generated one, which needs no --data, for models that read vectors: "
+            "copy, repeat-copy, associative-recall, priority-sort, dynamic-n-gram, graph-traversal, shortest-path; or "
+            "omniglot, which is drawn from pictures.",
             metavar="TASK",
         ),
     ] = None,
@@ -48,7 +55,7 @@ def train(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A field of model, training or generated task: d_model=256, lr=3e-4, max_length=30.",
+            help="A field of model, training or task: d_model=256, lr=3e-4, max_length=30, task.tasks=[1,2].",
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="JSON or TOML file of such fields; --set wins over it.")] = None,
@@ -56,7 +63,7 @@ def train(
     threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves it to PyTorch.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object as the last line of standard output.")] = False,
 ) -> None:
-    """Train a model on your own text, or on a generated task.
+    """Train a model on your own text, on questions about stories, or on a generated task.
 
     Ctrl-C saves; the same folder with --resume goes on exactly where the run stopped.
     """
@@ -91,7 +98,7 @@ def train(
             "Leave that out, or give another --task."
         )
     if "--data" in lessons.takes and not resume and not data:
-        raise ConfigError("no text is given. Write --data and the names of files or folders.")
+        raise ConfigError(f"{lessons.missing}. Write --data and the names of files or folders.")
     source = Source(data=tuple(data or ()), valid=tuple(valid or ()), separator=document_separator, tokenizer=tokenizer)
     code = run_training(recipe, source, out, resume=resume, threads=threads, as_json=as_json)
     if code:

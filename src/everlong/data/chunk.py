@@ -5,7 +5,7 @@ from typing import Protocol, Self, final
 
 import torch
 
-from everlong.shapes import IGNORE, Answers, Lengths, Starts, Tokens, Vectors
+from everlong.shapes import IGNORE, Asked, Lengths, Starts, Tokens, Vectors
 
 
 class Batch(Protocol):
@@ -35,18 +35,18 @@ class Chunk:
     first token of a document. Tokens from ``lengths`` on are padding. Where tokens are hidden (everlong.data.masking),
     those are the targets of their places, and all others are ``IGNORE``.
 
-    A generated task (everlong.data.synthetic) has vectors in place of tokens, and for each of them bits as targets,
-    ``IGNORE`` where none are asked for.
+    A generated task (everlong.data.synthetic) has vectors in place of tokens, and for each of them bits or choices as
+    targets, ``IGNORE`` where none are asked for.
     """
 
     tokens: Tokens | Vectors
-    targets: Tokens | Answers
+    targets: Tokens | Asked
     starts: Starts
     lengths: Lengths
 
     @property
     def n_targets(self) -> int:
-        """How many targets there are: tokens, or bits of generated sequences."""
+        """How many targets there are: tokens, or bits or choices of generated sequences."""
         return int((self.targets != IGNORE).sum())
 
     @property

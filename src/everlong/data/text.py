@@ -3,13 +3,13 @@
 A document comes in pieces, so that a file of ten gigabytes is read in the same few megabytes as a short one.
 """
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, final
+from typing import final
 
+from everlong.data.records import read_records
 from everlong.data.source import COMPRESSED, read_lines
 from everlong.data.utf8 import BOM, FileText, decode
 from everlong.errors import ConfigError, DataError
@@ -64,7 +64,7 @@ def read_documents(
     given = [Path(path) for path in paths]
     if not given:
         raise DataError("no text was given. Name a file or a folder.")
-    return _documents([(path, _text_files(path)) for path in given], separator)
+    return _documents([(path, text_files(path)) for path in given], separator)
 
 
 def _documents(sources: list[tuple[Path, list[Path]]], separator: str | None) -> Iterator[Document]:
@@ -116,36 +116,17 @@ def _held_document(file: Path, data: bytes, *, offset: int, line: int) -> Iterat
 
 
 def _json_documents(file: Path) -> Iterator[Document]:
-    offset = 0
-    for number, data in enumerate(read_lines(file), start=1):
-        line, _ = decode(data, file, offset=offset, line=number, final=True)
-        offset += len(data)
-        if line.strip() and (text := _json_text(line, f"{file}:{number}")):
-            yield Document(f"{file}:{number}", text)
+    for record in read_records(file, example='{"text": "..."}'):
+        if text := record.text("text"):
+            yield Document(record.place, text)
 
 
-def _json_text(line: str, place: str) -> str:
-    remedy = 'Each line must be one object such as {"text": "..."}.'
-    try:
-        record: object = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{place} is not JSON ({error}). {remedy}") from error
-    if not isinstance(record, dict):
-        raise DataError(f"{place} is not a JSON object. {remedy}")
-    text = cast("dict[str, object]", record).get("text")
-    if not isinstance(text, str):
-        raise DataError(f'{place} has no string "text". {remedy}')
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"{place} has half a character (a lone surrogate, character {error.start} of its text). "
-            "Write the character whole, or leave it out."
-        ) from error
-    return text
+def text_files(path: Path) -> list[Path]:
+    """The file, or the text files of a folder in the order of their names.
 
-
-def _text_files(path: Path) -> list[Path]:
+    Raises:
+        DataError: there are none.
+    """
     if path.is_file():
         return [path]
     if path.is_dir():

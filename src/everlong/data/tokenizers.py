@@ -13,6 +13,7 @@ from everlong.data.byte import ByteTokenizer
 from everlong.data.bytelevel import TOKENIZER_FILE, Ids, TextStream, TokenArray
 from everlong.data.pretrained import PretrainedTokenizer
 from everlong.data.sealed import read_sealed
+from everlong.data.words import WordTokenizer
 from everlong.errors import DamagedFile
 
 
@@ -25,7 +26,7 @@ class Tokenizer(Protocol):
 
     @property
     def name(self) -> str:
-        """The kind: ``byte`` or ``bpe``, or that of a converted encoder, ``wordpiece`` or ``byte-pairs``."""
+        """The kind: ``byte``, ``bpe`` or ``word``, or that of a converted encoder, ``wordpiece`` or ``byte-pairs``."""
         ...
 
     @property
@@ -113,9 +114,11 @@ def load_tokenizer(folder: str | PathLike[str]) -> Tokenizer:
             make = BPETokenizer.from_fields
         case "wordpiece" | "byte-pairs":
             make = PretrainedTokenizer.from_fields
+        case "word":
+            make = WordTokenizer.from_fields
         case kind:
             raise DamagedFile(
-                f"{path} has a tokenizer of kind {kind!r}; known are byte, bpe, wordpiece and byte-pairs. "
+                f"{path} has a tokenizer of kind {kind!r}; known are byte, bpe, word, wordpiece and byte-pairs. "
                 "Update Everlong."
             )
     try:

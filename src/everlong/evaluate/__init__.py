@@ -1,4 +1,4 @@
-"""How well a model predicts and what it owes to its memory; how well hidden tokens and asked bits are guessed."""
+"""How well a model predicts and what it owes to its memory; how well hidden tokens and answers are guessed."""
 
 from everlong.evaluate.bits import Bits
 from everlong.evaluate.episodes import Trial, evaluate_episodes

@@ -1,18 +1,22 @@
-"""How well a generated task is done: bits for each sequence, and the share of bits that are guessed wrong, by size.
+"""How well a generated task is done: bits for each sequence, and the share of answers that are wrong, by size.
 
-    bits of a sequence = - sum of log2 p(bit) over all bits that are asked for
+    bits of a sequence = - sum of log2 p(answer) over all answers that are asked for
 
-The same sequences are drawn each time, whatever a model was trained on.
+An answer is a bit, whose logit has a sigmoid, or one of some choices, whose logits have a softmax. The same sequences
+are drawn each time, whatever a model was trained on.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, final
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, final
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from everlong.data import Chunk
 from everlong.data.synthetic import MEASURED, Episode, Rules, Sizes, collate, generator
@@ -20,7 +24,19 @@ from everlong.errors import ConfigError
 from everlong.evaluate.mode import evaluating
 from everlong.evaluate.reader import ignore
 from everlong.models.base import AnyLanguageModel
-from everlong.shapes import IGNORE, Answers
+from everlong.shapes import IGNORE, Answers, Asked
+
+
+class Tally(NamedTuple):
+    """How many answers were asked for, and how many were wrong."""
+
+    n_answers: int
+    n_wrong: int
+
+    @property
+    def accuracy(self) -> float:
+        """Part of the answers that are right."""
+        return (self.n_answers - self.n_wrong) / self.n_answers
 
 
 @final
@@ -30,15 +46,21 @@ class Trial:
 
     sizes: Sizes | None
     """``None`` where they are drawn as in training."""
+    unit: Literal["bits", "answers"]
+    """What was asked for."""
     n_sequences: int
-    n_bits: int
-    """Bits that were asked for."""
+    n_answers: int
+    """Bits, or choices, that were asked for."""
     n_wrong: int
     """How many of them were likelier guessed otherwise."""
     nats: float
     """Negative log-likelihood of all of them together."""
     least_bits: float | None
     """Bits that the best possible guesses need for all sequences together; ``None`` where nothing has to be guessed."""
+    mark: str = ""
+    """What tells the answers apart, if anything does."""
+    by_mark: Mapping[int, Tally] = field(default_factory=dict[int, Tally])
+    """The answers of each mark."""
 
     @property
     def bits_per_sequence(self) -> float:
@@ -46,9 +68,9 @@ class Trial:
         return self.nats / math.log(2) / self.n_sequences
 
     @property
-    def wrong_bits(self) -> float:
-        """Part of the bits that are wrong."""
-        return self.n_wrong / self.n_bits
+    def wrong(self) -> float:
+        """Part of the bits, or choices, that are wrong."""
+        return self.n_wrong / self.n_answers
 
     @property
     def label(self) -> str:
@@ -60,22 +82,29 @@ class Trial:
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON values."""
         least = {} if self.least_bits is None else {"least_bits_per_sequence": self.least_bits / self.n_sequences}
+        marked: dict[str, Any] = {}
+        if self.by_mark:
+            marked[f"by_{self.mark}"] = [
+                {self.mark: mark, "accuracy": tally.accuracy, f"n_{self.unit}": tally.n_answers}
+                for mark, tally in self.by_mark.items()
+            ]
         return {
             "sizes": None if self.sizes is None else dict(self.sizes),
             "bits_per_sequence": self.bits_per_sequence,
-            "wrong_bits": self.wrong_bits,
+            f"wrong_{self.unit}": self.wrong,
             **least,
             "n_sequences": self.n_sequences,
-            "n_bits": self.n_bits,
+            f"n_{self.unit}": self.n_answers,
+            **marked,
         }
 
 
 Answer = Callable[[AnyLanguageModel, Chunk], Answers]
-"""Something that gives the logits of all bits of a chunk."""
+"""Something that gives all logits of a chunk."""
 
 
 def answers(model: AnyLanguageModel, chunk: Chunk) -> Answers:
-    """Logits of the bits of every step; each sequence begins with an empty memory.
+    """Logits of every step; each sequence begins with an empty memory.
 
     What follows a sequence is neither scored nor remembered, so that the padding may be read: all lanes end together,
     and the chunk is one scan.
@@ -83,17 +112,27 @@ def answers(model: AnyLanguageModel, chunk: Chunk) -> Answers:
     return model(chunk.tokens)[0]
 
 
-def bit_losses(logits: Answers, targets: Answers) -> Answers:
-    """Negative log-likelihood of each bit in nats; 0 where the target is `IGNORE`."""
+def answer_losses(logits: Answers, targets: Asked) -> Asked:
+    """Negative log-likelihood of each answer in nats; 0 where the target is `IGNORE`.
+
+    As many logits as targets: each is a bit's. So many times as many: each target is a choice among so many.
+    """
     asked = targets != IGNORE
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    nats = F.binary_cross_entropy_with_logits(exact, targets.where(asked, 0).to(exact.dtype), reduction="none")
-    return nats.where(asked, 0)
+    if logits.shape == targets.shape:
+        nats = F.binary_cross_entropy_with_logits(exact, targets.where(asked, 0).to(exact.dtype), reduction="none")
+        return nats.where(asked, 0)
+    by_choice = exact.unflatten(-1, (targets.shape[-1], -1)).movedim(-1, 1)
+    return F.cross_entropy(by_choice, targets.long(), ignore_index=IGNORE, reduction="none")
 
 
-def count_wrong(logits: Answers, targets: Answers) -> Tensor:
-    """How many bits that are asked for are likelier guessed otherwise."""
-    return (((logits > 0) != (targets > 0)) & (targets != IGNORE)).sum()
+def are_wrong(logits: Answers, targets: Asked) -> Bool[Tensor, "b t q"]:
+    """Which answers that are asked for are likelier guessed otherwise."""
+    if logits.shape == targets.shape:
+        differs = (logits > 0) != (targets > 0)
+    else:
+        differs = logits.unflatten(-1, (targets.shape[-1], -1)).argmax(dim=-1) != targets
+    return differs & (targets != IGNORE)
 
 
 def evaluate_episodes(
@@ -106,7 +145,7 @@ def evaluate_episodes(
     report: Callable[[int], None] = ignore,
     answer: Answer = answers,
 ) -> tuple[Trial, ...]:
-    """Bits and wrong bits of so many sequences at each size, `lanes` of them side by side.
+    """Bits and wrong answers of so many sequences at each size, `lanes` of them side by side.
 
     `report` is called with the number of sequences read so far. `answer` reads a chunk; weights that are shared among
     processes need another way.
@@ -117,6 +156,7 @@ def evaluate_episodes(
     for name, size in {"sequences": sequences, "lanes": lanes}.items():
         if size < 1:
             raise ConfigError(f"{name}={size} is too small. Choose 1 or more.")
+    rules = rules.measured()
     require_vectors(model, rules)
     found: list[Trial] = []
     with evaluating(model), torch.no_grad():
@@ -127,9 +167,9 @@ def evaluate_episodes(
     return tuple(found)
 
 
-def draw_measured(rules: Rules, sizes: Sizes | None, *, count: int) -> Iterator[Episode]:
-    """The first episodes that are measured at these sizes, or at those of training; never those that are trained on."""
-    for n in range(count):
+def draw_measured(rules: Rules, sizes: Sizes | None, *, count: int, first: int = 0) -> Iterator[Episode]:
+    """Episodes that are measured at these sizes, or at those of training; never those that are trained on."""
+    for n in range(first, first + count):
         rng = generator(MEASURED, n, *(() if sizes is None else sizes.values()))
         yield rules.draw(rng, rules.draw_sizes(rng) if sizes is None else sizes)
 
@@ -144,7 +184,8 @@ def require_vectors(model: AnyLanguageModel, rules: Rules) -> None:
     have = (fields.get("input_size", 0), fields.get("output_size", 0))
     if have != (rules.input_size, rules.output_size):
         raise ConfigError(
-            f"task={rules.name} shows vectors of {rules.input_size} numbers and asks for {rules.output_size} bits; "
+            f"task={rules.name} shows vectors of {rules.input_size} numbers and asks for {rules.output_size} "
+            f"{'logits' if rules.choices else 'bits'}; "
             f"the model has input_size={have[0]} and output_size={have[1]}. "
             f"Create it with input_size={rules.input_size}, output_size={rules.output_size}."
         )
@@ -161,21 +202,37 @@ def _measure(
     done: int,
     report: Callable[[int], None],
 ) -> Trial:
-    nats, n_bits, n_wrong, count, least = 0.0, 0, 0, 0, list[float]()
+    nats, count, least, asked, wrong = 0.0, 0, list[float](), Counter[int](), Counter[int]()
     while batch := [episode for _, episode in zip(range(lanes), drawn, strict=False)]:
         chunk = collate(batch).to(model.device)
         logits = answer(model, chunk)
-        nats += float(bit_losses(logits, chunk.targets).double().sum())
-        n_bits += int((chunk.targets != IGNORE).sum())
-        n_wrong += int(count_wrong(logits, chunk.targets))
+        nats += float(answer_losses(logits, chunk.targets).double().sum())
+        marks = marks_beside(batch)
+        asked += count_by(marks, chunk.targets != IGNORE)
+        wrong += count_by(marks, are_wrong(logits, chunk.targets))
         least += [bits for episode in batch if (bits := rules.least_bits(episode)) is not None]
         count += len(batch)
         report(done + count)
     return Trial(
         sizes=sizes,
+        unit=rules.unit,
         n_sequences=count,
-        n_bits=n_bits,
-        n_wrong=n_wrong,
+        n_answers=asked.total(),
+        n_wrong=wrong.total(),
         nats=nats,
         least_bits=sum(least) if least else None,
+        mark=rules.mark,
+        by_mark={mark: Tally(asked[mark], wrong[mark]) for mark in sorted(asked) if mark},
     )
+
+
+def marks_beside(episodes: Sequence[Episode]) -> Int[Tensor, "b t"]:
+    """The marks of episodes side by side; 0 where a step has none."""
+    marks = [torch.zeros(len(e.inputs), dtype=torch.int64) if e.marks is None else e.marks for e in episodes]
+    return pad_sequence(marks, batch_first=True)
+
+
+def count_by(marks: Int[Tensor, "b t"], said: Bool[Tensor, "b t q"]) -> Counter[int]:
+    """How many answers of each mark this is said of; marks of which it is not said are left out."""
+    counts = torch.bincount(marks.flatten(), said.sum(dim=-1).flatten().cpu()).long()
+    return Counter({mark: n for mark, n in enumerate(counts.tolist()) if n})

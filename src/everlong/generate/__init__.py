@@ -1,5 +1,6 @@
-"""Writing on: samplers, many prompts at once, and text as it comes."""
+"""Writing on: samplers, beam search, many prompts at once, and text as it comes."""
 
+from everlong.generate.beam import Hypothesis, beam_search
 from everlong.generate.decoding import Generation, decode, generate
 from everlong.generate.outlook import Outlook, choose, follow, read
 from everlong.generate.sampling import GREEDY, PLAIN, Sampler
@@ -9,9 +10,11 @@ __all__ = [
     "GREEDY",
     "PLAIN",
     "Generation",
+    "Hypothesis",
     "Outlook",
     "Sampler",
     "StopStrings",
+    "beam_search",
     "choose",
     "decode",
     "follow",

@@ -12,6 +12,7 @@ from everlong.errors import ConfigError, DataError
 from everlong.generate.decoding import check_length_and_seed, decode
 from everlong.generate.outlook import Outlook, join, no_recent, read
 from everlong.generate.sampling import PLAIN, Sampler
+from everlong.memory import Memory
 from everlong.models.base import AnyLanguageModel
 
 UNFINISHED = 3
@@ -59,14 +60,20 @@ def generate_texts(
     return ["".join(pieces) + rest.release() for pieces, rest in zip(written, stops, strict=True)]
 
 
-def opening(model: AnyLanguageModel, tokenizer: Tokenizer) -> Outlook:
+def opening(model: AnyLanguageModel, tokenizer: Tokenizer, memory: Memory | None = None) -> Outlook:
     """The outlook of a text that has not begun: nothing is remembered, and expected is what follows a line feed.
 
     Models learn to predict every token of a document but the first, so the first needs something to follow. The line
     feed itself is not part of the text.
+
+    Args:
+        model: in evaluation mode.
+        tokenizer: the one the model was trained with.
+        memory: one lane that has read a source and nothing else; ``None`` for nothing.
     """
-    after = read(model, [tokenizer.encode("\n")])
-    return Outlook(memory=model.init_memory(1), logits=after.logits, recent=no_recent(1).to(model.device))
+    new: Memory = model.init_memory(1) if memory is None else memory
+    after = read(model, [tokenizer.encode("\n")], new)
+    return Outlook(memory=new, logits=after.logits, recent=no_recent(1).to(model.device))
 
 
 def text_stream(tokenizer: Tokenizer, recent: Int[Tensor, "n"]) -> TextStream:

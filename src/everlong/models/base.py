@@ -236,7 +236,7 @@ class LanguageModel(Model, Generic[M]):
         fits = self._slots[mode]
         if type(memory) is type(fits):
             memory = self.adopt(memory)
-        have, need = ([(leaf.shape[1:], leaf.dtype) for leaf in x.flatten().values()] for x in (memory, fits))
+        have, need = (x.layout_of(x.flatten()) for x in (memory, fits))
         if type(memory) is not type(fits) or have != need:
             raise MemoryMismatch(
                 f"this {self.architecture} needs a {_slots(fits)}, got a {_slots(memory)}. "

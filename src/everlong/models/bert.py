@@ -30,22 +30,31 @@ from everlong.nn.position import LearnedPositions, Rotary
 from everlong.shapes import Hidden, Tokens
 
 
-class BertConfig(ModelConfig):
-    """Sizes of a BERT, where its norms stand, and how it knows positions."""
+class BertLayerConfig(ModelConfig):
+    """Sizes of BERT's layers, and where their norms stand."""
 
     n_heads: int = Field(default=4, ge=1)
     d_ff: int = Field(default=1024, ge=1)
     norm: Literal["pre", "post"] = "pre"
-    positions: Literal["rotary", "learned"] = "rotary"
-    n_positions: int = Field(default=512, ge=1)
-    """Learned positions; a longer text meets them again."""
     norm_eps: float = Field(default=1e-5, gt=0.0)
     """Added to the variance that a norm divides by; 1e-12 as published."""
     rope_base: float = Field(default=10000.0, gt=1.0)
 
     @model_validator(mode="after")
-    def _sizes(self) -> Self:
+    def _heads(self) -> Self:
         require_divides(whole="d_model", by="n_heads", sizes={"d_model": self.d_model, "n_heads": self.n_heads})
+        return self
+
+
+class BertConfig(BertLayerConfig):
+    """Sizes of a BERT, and how it knows positions."""
+
+    positions: Literal["rotary", "learned"] = "rotary"
+    n_positions: int = Field(default=512, ge=1)
+    """Learned positions; a longer text meets them again."""
+
+    @model_validator(mode="after")
+    def _rotated(self) -> Self:
         if self.positions == "rotary" and self.d_model // self.n_heads % 2:
             raise ValueError(
                 f"a head is {self.d_model // self.n_heads} wide and rotation needs pairs of coordinates; choose an "
@@ -57,7 +66,7 @@ class BertConfig(ModelConfig):
 class BertLayer(nn.Module):
     """Attention to the whole text, then a feed-forward map, each added to the stream that is normed before or after."""
 
-    def __init__(self, config: BertConfig, rotary: Rotary | None) -> None:
+    def __init__(self, config: BertLayerConfig, rotary: Rotary | None) -> None:
         super().__init__()
         d = config.d_model
         self.n_heads, self.dropout, self.pre_norm = config.n_heads, config.dropout, config.norm == "pre"

@@ -162,7 +162,7 @@ class LongformerEncoder(Encoder):
         those = None if global_mask is None else GlobalTokens(global_mask)
         layers = list(zip(c.windows, c.dilations, strict=True))
         bands = {
-            (window, dilations): self._look_around(clock, window, dilations, global_mask)
+            (window, dilations): look_around_by_head(clock, window, dilations, absent=global_mask)
             for window, dilations in set(layers)
         }
         pre_norm = c.norm == "pre"
@@ -173,12 +173,13 @@ class LongformerEncoder(Encoder):
             x = run_layer(layer, (x, clock, bands[shape], those), checkpoint=self.recompute and self.training)
         return F.dropout(self.norm(x), c.dropout, self.training) if pre_norm else x
 
-    @staticmethod
-    def _look_around(clock: Clock, window: int, dilations: tuple[int, ...], absent: GlobalMask | None) -> Sight:
-        side, block = window // 2, query_block(window)
-        return together(
-            *(
-                look_around(clock, side=side, block=block, dilation=dilation, heads=heads, absent=absent)
-                for heads, dilation in head_groups(dilations)
-            )
+
+def look_around_by_head(clock: Clock, window: int, dilations: tuple[int, ...], *, absent: GlobalMask | None) -> Sight:
+    """Who sees whom through a layer's windows; `absent` tokens are seen elsewhere."""
+    side, block = window // 2, query_block(window)
+    return together(
+        *(
+            look_around(clock, side=side, block=block, dilation=dilation, heads=heads, absent=absent)
+            for heads, dilation in head_groups(dilations)
         )
+    )

@@ -9,10 +9,11 @@ is set, and answer with logits, or vectors if `output_size` is set.
 """
 
 from abc import abstractmethod
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -45,6 +46,15 @@ class MachineConfig(VectorConfig):
     n_reads: int = Field(default=4, ge=1)
     """Vectors read in a step."""
     controller: Literal["lstm", "feed-forward"] = "lstm"
+
+
+class Touched(NamedTuple):
+    """Where a step wrote and read: weights of each head over the slots. And how much each slot was in use after it."""
+
+    writes: Float[Tensor, "b writes s"]
+    reads: Float[Tensor, "b reads s"]
+    usage: Float[Tensor, "b s"] | None
+    """``None`` where no account is kept of it."""
 
 
 class MachineModel(LanguageModel[M]):
@@ -94,6 +104,10 @@ class MachineModel(LanguageModel[M]):
     @abstractmethod
     def remember(self, state: MachineState, clock: Clock) -> M:
         """The memory that holds a state."""
+
+    @abstractmethod
+    def touched(self, before: M, after: M) -> Touched:
+        """Where the one step between two memories wrote and read."""
 
     def weights(self) -> Weights:
         """Everything that multiplies inside a step."""

@@ -12,6 +12,7 @@ A task presents each input with the answer to the one before it, and begins ever
 wiped there.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -22,12 +23,12 @@ from torch import Tensor, nn
 
 from everlong.clock import Clock
 from everlong.memory import Memory, memory_type
-from everlong.models.machine import MachineConfig, MachineModel
+from everlong.models.machine import MachineConfig, MachineModel, Touched
 from everlong.models.registry import register
 from everlong.nn.allocation import least_used
-from everlong.nn.content import Asked, Found, ask, ask_back, find, find_back
-from everlong.nn.interface import Interface, Told
-from everlong.nn.machine import Leaves, MachineState, Read, Weights
+from everlong.nn.content import Asked, Found, ask, ask_back, find, find_back, inverse_lengths, inverse_lengths_back
+from everlong.nn.interface import CLIP, Interface, Told
+from everlong.nn.machine import Leaves, MachineState, Read, Weights, together
 
 
 class MANNConfig(MachineConfig):
@@ -60,14 +61,33 @@ class MANNMemory(Memory):
 
 
 class _Kept(NamedTuple):
+    """What a step computed. The matrix stays where it is; the rest is put together for a whole chunk."""
+
+    matrix: Tensor
     keys: Tensor
     alpha: Tensor
     unused: Tensor
     before: Tensor
     writing: Tensor
-    matrix: Tensor
     asked: Asked
     found: Found
+
+
+def write_weights(
+    unused: Float[Tensor, "b s"], before: Float[Tensor, "b h s"], alpha: Tensor
+) -> Float[Tensor, "b h s"]:
+    """Of each head: from the least used slots (`alpha` 0) to where it read at the step before (1)."""
+    return torch.lerp(unused[:, None], before, alpha)
+
+
+class _Factors(NamedTuple):
+    """What the gradients of a step are multiplied by, as far as it is known before they are."""
+
+    kept: _Kept
+    held: Tensor
+    difference: Tensor
+    unit: Tensor
+    cubed: Tensor
 
 
 class MANNAccess:
@@ -84,29 +104,45 @@ class MANNAccess:
         keys, alpha = self.interface.cut(told)
         keys, alpha = keys.view(lanes, self.n_reads, -1), alpha[..., None]
         unused = least_used(usage, self.n_reads)
-        writing = torch.lerp(unused[:, None], before, alpha)
+        writing = write_weights(unused, before, alpha)
         matrix = torch.baddbmm(matrix * (1 - unused)[..., None], writing.mT, keys)
         asked = ask(keys, torch.ones_like(keys[..., 0]), None)
-        found = find(matrix, asked.query, None)
+        found = find(matrix, asked.query, inverse_lengths(matrix, None))
         usage = torch.add(found.weights.sum(dim=1) + writing.sum(dim=1), usage, alpha=self.usage_decay)
         read = torch.bmm(found.weights, matrix).view(lanes, -1)
-        kept = _Kept(keys, alpha, unused, before, writing, matrix, asked, found)
+        kept = _Kept(matrix, keys, alpha, unused, before, writing, asked, found)
         return read, (matrix, usage, found.weights), kept
 
-    def back(self, kept: _Kept, d_read: Read, d_leaves: Leaves) -> tuple[Told, Leaves]:
+    def factors(self, kept: Sequence[_Kept]) -> Sequence[_Factors]:
+        """What is known of the backward pass before it begins."""
+        matrices, *parts = zip(*kept, strict=True)
+        k = _Kept(matrices[0], *map(together, parts))
+        return [
+            _Factors(*step)
+            for step in zip(
+                kept,
+                (1 - k.unused)[..., None],
+                k.before - k.unused[:, :, None],
+                k.asked.masked * k.asked.inverse,
+                k.found.inverse**3,
+                strict=True,
+            )
+        ]
+
+    def back(self, factor: _Factors, d_read: Read, d_leaves: Leaves) -> tuple[Told, Leaves]:
         """The same, from the end."""
+        f, k = factor, factor.kept
         d_matrix, d_usage, d_reading = d_leaves
         d_read = d_read.view(len(d_read), self.n_reads, -1)
-        d_found = torch.baddbmm(d_reading, d_read, kept.matrix.mT)
-        d_sought, d_query, _ = find_back(kept.found, kept.matrix, kept.asked.query, None, d_found)
-        d_matrix = torch.baddbmm(d_matrix, kept.found.weights.mT, d_read).add_(d_sought)
-        d_keys, _, _ = ask_back(kept.asked, kept.keys, None, d_query, None)
-        d_keys = torch.baddbmm(d_keys, kept.writing, d_matrix)
-        d_writing = torch.bmm(kept.keys, d_matrix.mT)
-        d_alpha = (d_writing * (kept.before - kept.unused[:, None])).sum(dim=(1, 2))
-        d_before = d_writing * kept.alpha
-        d_matrix = d_matrix * (1 - kept.unused)[..., None]
-        return torch.cat([d_keys.flatten(1), d_alpha[:, None]], dim=1), (d_matrix, torch.zeros_like(d_usage), d_before)
+        d_found = d_reading.baddbmm_(d_read, k.matrix.mT)
+        d_matrix.baddbmm_(k.found.weights.mT, d_read)
+        d_query, d_inverse = find_back(k.found, k.matrix, k.asked.query, d_found, d_matrix)
+        inverse_lengths_back(k.matrix, None, f.cubed, d_inverse.sum(dim=1, keepdim=True), d_matrix)
+        d_keys = ask_back(f.unit, k.asked.scale, d_query)[0].baddbmm_(k.writing, d_matrix)
+        d_writing = torch.bmm(k.keys, d_matrix.mT)
+        d_alpha = (d_writing * f.difference).sum(dim=(1, 2))
+        d_told = torch.cat([d_keys.flatten(1), d_alpha[:, None]], dim=1)
+        return d_told, (d_matrix.mul_(f.held), torch.zeros_like(d_usage), d_writing.mul_(k.alpha))
 
 
 @register("mann", kind="causal")
@@ -151,6 +187,12 @@ class MANN(MachineModel[MANNMemory]):
     def remember(self, state: MachineState, clock: Clock) -> MANNMemory:
         """The memory that holds a state."""
         return self._memory(state, clock.following)
+
+    def touched(self, before: MANNMemory, after: MANNMemory) -> Touched:
+        """Weights of the reads and usage as a step left them; it wrote where the memory before it tells."""
+        alpha = self.alpha.clamp(-CLIP, CLIP).sigmoid()
+        unused = least_used(before.usage, self.config.n_reads)
+        return Touched(writes=write_weights(unused, before.reading, alpha), reads=after.reading, usage=after.usage)
 
     def _memory(self, state: MachineState, position: Tensor) -> MANNMemory:
         hidden, cell, read, (matrix, usage, reading) = state

@@ -10,8 +10,11 @@ All heads address the matrix as the step before left it; all erase before any ad
 
 As Collier & Beel (2018, arXiv:1807.08518) found it to train: keys and additions within tanh, the interface clipped at
 20, a matrix that begins at 1e-6, and learned first reads and first weights of the heads, which tell equal rows apart.
+Heads begin in the first row and would rather step than search: spread over rows that are all alike, they hardly learned
+to copy at all (docs/log.md).
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -21,14 +24,37 @@ from torch import Tensor, nn
 
 from everlong.clock import Clock
 from everlong.memory import Memory, memory_type
-from everlong.models.machine import MachineConfig, MachineModel
+from everlong.models.machine import MachineConfig, MachineModel, Touched
 from everlong.models.registry import register
-from everlong.nn.content import Asked, Found, ask, ask_back, find, find_back, softmax_back
+from everlong.nn.content import (
+    Asked,
+    Found,
+    ask,
+    ask_back,
+    find,
+    find_back,
+    inverse_lengths,
+    inverse_lengths_back,
+    softmax_back,
+)
 from everlong.nn.interface import Interface, Told
-from everlong.nn.machine import Leaves, MachineState, Read
-from everlong.nn.shifting import SHIFTS, interpolate, interpolate_back, sharpen, sharpen_back, shift, shift_back
+from everlong.nn.machine import Leaves, MachineState, Read, together
+from everlong.nn.shifting import (
+    SHIFTS,
+    interpolate,
+    interpolate_back,
+    neighbours,
+    sharpen,
+    sharpen_back,
+    shift,
+    shift_back,
+)
 
 FIRST_MATRIX = 1e-6
+FIRST_ROW = 10.0
+"""First logit of the first row in the weights that a head begins with; 0 is that of the others."""
+FIRST_GATE = -2.0
+"""First bias of the gates, before the sigmoid: of a head's weights 0.12 are found by content, the rest by stepping."""
 
 
 class NTMConfig(MachineConfig):
@@ -52,16 +78,30 @@ class NTMMemory(Memory):
 
 
 class _Kept(NamedTuple):
+    """What a step computed. Matrices stay where they are; the rest is put together for a whole chunk."""
+
     matrices: list[Tensor]
     before: Tensor
     after: Tensor
-    keys: Tensor
-    told: tuple[Tensor, ...]
+    additions: Tensor
+    erasures: Tensor
+    gates: Tensor
+    powers: Tensor
     kernel: Tensor
     asked: Asked
     found: Found
     gated: Tensor
     moved: Tensor
+
+
+class _Factors(NamedTuple):
+    """What the gradients of a step are multiplied by, as far as it is known before they are."""
+
+    kept: _Kept
+    difference: Tensor
+    neighbours: Tensor
+    unit: Tensor
+    cubed: Tensor
 
 
 class NTMAccess:
@@ -91,7 +131,7 @@ class NTMAccess:
         additions, erasures = (part.view(lanes, self.n_writes, -1) for part in (additions, erasures))
         kernel = shifts.view(lanes, self.heads, SHIFTS).softmax(dim=-1)
         asked = ask(keys, strengths, None)
-        found = find(matrix, asked.query, None)
+        found = find(matrix, asked.query, inverse_lengths(matrix, None))
         gated = interpolate(found.weights, before, gates)
         moved = shift(gated, kernel)
         weights = sharpen(moved, powers)
@@ -103,32 +143,49 @@ class NTMAccess:
         matrices.append(torch.baddbmm(matrices[-1], writing.mT, additions))
         read = torch.bmm(reading, matrices[-1])
         kept = _Kept(
-            matrices, before, weights, keys, (additions, erasures, gates, powers), kernel, asked, found, gated, moved
-        )
+            matrices, before, weights, additions, erasures, gates, powers, kernel, asked, found, gated, moved
+        )  # fmt: skip
         return read.view(lanes, -1), (matrices[-1], weights), kept
 
-    def back(self, kept: _Kept, d_read: Read, d_leaves: Leaves) -> tuple[Told, Leaves]:
+    def factors(self, kept: Sequence[_Kept]) -> Sequence[_Factors]:
+        """What is known of the backward pass before it begins."""
+        _, *parts = zip(*kept, strict=True)
+        k = _Kept([], *map(together, parts))
+        return [
+            _Factors(*step)
+            for step in zip(
+                kept,
+                k.found.weights - k.before,
+                neighbours(k.gated),
+                k.asked.masked * k.asked.inverse,
+                k.found.inverse**3,
+                strict=True,
+            )
+        ]
+
+    def back(self, factor: _Factors, d_read: Read, d_leaves: Leaves) -> tuple[Told, Leaves]:
         """The same, from the end."""
+        f, k = factor, factor.kept
         d_matrix, d_after = d_leaves
         lanes = len(d_read)
-        additions, erasures, gates, powers = kept.told
-        reading, writing = kept.after.split([self.n_reads, self.n_writes], dim=1)
+        reading, writing = k.after.split([self.n_reads, self.n_writes], dim=1)
         d_read = d_read.view(lanes, self.n_reads, -1)
-        d_matrix = torch.baddbmm(d_matrix, reading.mT, d_read)
-        d_writing, d_additions = torch.bmm(additions, d_matrix.mT), torch.bmm(writing, d_matrix)
-        d_erasures = torch.empty_like(erasures)
+        d_matrix.baddbmm_(reading.mT, d_read)
+        d_writing, d_additions = torch.bmm(k.additions, d_matrix.mT), torch.bmm(writing, d_matrix)
+        d_erasures = torch.empty_like(k.erasures)
         for head in range(self.n_writes - 1, -1, -1):
-            changed = d_matrix * kept.matrices[head]
-            d_writing[:, head] -= torch.bmm(changed, erasures[:, head, :, None])[..., 0]
+            changed = d_matrix * k.matrices[head]
+            d_writing[:, head] -= torch.bmm(changed, k.erasures[:, head, :, None])[..., 0]
             d_erasures[:, head] = torch.bmm(writing[:, head, None], changed)[:, 0].neg_()
-            erased = writing[:, head, :, None] * erasures[:, head, None]
+            erased = writing[:, head, :, None] * k.erasures[:, head, None]
             d_matrix = torch.addcmul(d_matrix, d_matrix, erased, value=-1)
-        d_weights = d_after + torch.cat([torch.bmm(d_read, kept.matrices[-1].mT), d_writing], dim=1)
-        d_moved, d_powers = sharpen_back(kept.moved, powers, kept.after, d_weights)
-        d_gated, d_kernel = shift_back(kept.gated, kept.kernel, d_moved)
-        d_content, d_before, d_gates = interpolate_back(kept.found.weights, kept.before, gates, d_gated)
-        d_sought, d_query, _ = find_back(kept.found, kept.matrices[0], kept.asked.query, None, d_content)
-        d_keys, d_strengths, _ = ask_back(kept.asked, kept.keys, None, d_query, None)
+        d_weights = torch.cat([torch.bmm(d_read, k.matrices[-1].mT), d_writing], dim=1).add_(d_after)
+        d_moved, d_powers = sharpen_back(k.moved, k.powers, k.after, d_weights)
+        d_gated, d_kernel = shift_back(f.neighbours, k.kernel, d_moved)
+        d_content, d_before, d_gates = interpolate_back(f.difference, k.gates, d_gated)
+        d_query, d_inverse = find_back(k.found, k.matrices[0], k.asked.query, d_content, d_matrix)
+        inverse_lengths_back(k.matrices[0], None, f.cubed, d_inverse.sum(dim=1, keepdim=True), d_matrix)
+        d_keys, d_strengths = ask_back(f.unit, k.asked.scale, d_query)
         d_told = torch.cat(
             [
                 d_keys.flatten(1),
@@ -137,11 +194,11 @@ class NTMAccess:
                 d_gates,
                 d_strengths,
                 d_powers,
-                softmax_back(kept.kernel, d_kernel).flatten(1),
+                softmax_back(k.kernel, d_kernel).flatten(1),
             ],
             dim=1,
         )
-        return d_told, (d_matrix.add_(d_sought), d_before)
+        return d_told, (d_matrix, d_before)
 
 
 @register("ntm", kind="causal")
@@ -156,7 +213,10 @@ class NTM(MachineModel[NTMMemory]):
         access = NTMAccess(n_reads=config.n_reads, n_writes=config.n_writes, slot_size=config.slot_size)
         super().__init__(config, access)
         self.first_read = nn.Parameter(torch.randn(config.n_reads * config.slot_size) * 0.1)
-        self.first_weights = nn.Parameter(torch.randn(access.heads, config.memory_slots))
+        first_weights = torch.zeros(access.heads, config.memory_slots)
+        first_weights[:, 0] = FIRST_ROW
+        self.first_weights = nn.Parameter(first_weights)
+        self.interface.bias.data[access.interface.place("gates")] = FIRST_GATE
 
     @property
     def config(self) -> NTMConfig:
@@ -183,6 +243,12 @@ class NTM(MachineModel[NTMMemory]):
     def remember(self, state: MachineState, clock: Clock) -> NTMMemory:
         """The memory that holds a state."""
         return self._memory(state, clock.following)
+
+    def touched(self, before: NTMMemory, after: NTMMemory) -> Touched:
+        """Where the heads stand after a step is where it wrote and read."""
+        del before
+        reads, writes = after.weights.split([self.config.n_reads, self.config.n_writes], dim=1)
+        return Touched(writes=writes, reads=reads, usage=None)
 
     def _memory(self, state: MachineState, position: Tensor) -> NTMMemory:
         hidden, cell, read, (matrix, weights) = state

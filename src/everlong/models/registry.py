@@ -50,8 +50,9 @@ def describe_model(name: str) -> tuple[Kind, type[ModelConfig], str]:
 def create_model(name: str, **overrides: Any) -> Any:
     """A new model with its default config, some fields overridden.
 
-    It is a `LanguageModel` where the kind is ``causal``, an `Encoder` where it is ``encoder``. The type follows from a
-    name, which type checkers cannot follow: annotate the variable, or build from the class, as in ``GRU(GRUConfig())``.
+    It is a `LanguageModel` where the kind is ``causal``, an `Encoder` where it is ``encoder``, a `Seq2Seq` where it is
+    ``seq2seq``. The type follows from a name, which type checkers cannot follow: annotate the variable, or build from
+    the class, as in ``GRU(GRUConfig())``.
 
     >>> create_model("gru", vocab_size=256, d_model=64).config.d_model
     64

@@ -22,20 +22,18 @@ from everlong.heads import LinearHead
 from everlong.memory import Memory, memory_type
 from everlong.models.base import Advance, LanguageModel, ModelConfig, run_layer
 from everlong.models.registry import register
-from everlong.nn.attention import attend
+from everlong.nn.attention import Look, attend_jointly
 from everlong.nn.blocks import FeedForward, init_normal
 from everlong.nn.position import Rotary
 from everlong.nn.window import Join, Rings, Sight, forget_others, look_back, query_block
 from everlong.shapes import Hidden, Tokens
 
 
-class TransformerConfig(ModelConfig):
-    """Sizes of a Transformer and of its window."""
+class RotaryConfig(ModelConfig):
+    """Sizes of Transformer layers whose heads are rotated."""
 
     n_heads: int = Field(default=4, ge=1)
     d_ff: int = Field(default=1024, ge=1)
-    context: int = Field(default=256, ge=1)
-    """Tokens that each layer sees, the current one included."""
     rope_base: float = Field(default=10000.0, gt=1.0)
 
     @model_validator(mode="after")
@@ -47,6 +45,13 @@ class TransformerConfig(ModelConfig):
                 f"an even width needs d_model={self.d_model + self.n_heads} or another n_heads."
             )
         return self
+
+
+class TransformerConfig(RotaryConfig):
+    """Sizes of a Transformer and of its window."""
+
+    context: int = Field(default=256, ge=1)
+    """Tokens that each layer sees, the current one included."""
 
     @property
     def reach(self) -> int:
@@ -63,10 +68,10 @@ class TransformerMemory(Memory):
     """Keys, not rotated, then values, side by side (k = 2d)."""
 
 
-class TransformerLayer(nn.Module):
-    """Attention over the window, then a feed-forward map, each on a normalised input and added to the stream."""
+class RotaryLayer(nn.Module):
+    """Attention by rotated queries and keys, then a feed-forward map, each on a normalised input and added."""
 
-    def __init__(self, config: TransformerConfig, rotary: Rotary) -> None:
+    def __init__(self, config: RotaryConfig, rotary: Rotary) -> None:
         super().__init__()
         d = config.d_model
         self.n_heads, self.dropout = config.n_heads, config.dropout
@@ -76,18 +81,39 @@ class TransformerLayer(nn.Module):
         self.ff = FeedForward(d_model=d, d_ff=config.d_ff, dropout=config.dropout)
         self.rotary = rotary
 
+    def ask(self, x: Hidden) -> tuple[Float[Tensor, "b t h e"], Float[Tensor, "b t 2*d"]]:
+        """Queries of a chunk, not rotated, and its keys and values side by side."""
+        query, entry = self.project(self.attention_norm(x)).split([x.shape[-1], 2 * x.shape[-1]], dim=-1)
+        return query.unflatten(-1, (self.n_heads, -1)), entry
+
+    def look(
+        self,
+        query: Float[Tensor, "b t h e"],
+        line: Float[Tensor, "b u k"],
+        angles: Float[Tensor, "u 2 f"],
+        sight: Sight,
+    ) -> Look:
+        """What a chunk asks of a line that it is the end of."""
+        key, value = (part.unflatten(-1, (self.n_heads, -1)) for part in line.chunk(2, dim=-1))
+        query = self.rotary(query, angles[-query.shape[1] :])
+        return Look(query=query, key=self.rotary(key, angles), value=value, sight=sight)
+
+    def settle(self, x: Hidden, looks: list[Look]) -> Hidden:
+        """The next hidden states."""
+        seen = attend_jointly(looks, dropout=self.dropout if self.training else 0.0)
+        x = x + F.dropout(self.out(seen.flatten(2)), self.dropout, self.training)
+        return x + self.ff(self.ff_norm(x))
+
+
+class TransformerLayer(RotaryLayer):
+    """Attention over the window, then a feed-forward map, each on a normalised input and added to the stream."""
+
     def forward(
         self, x: Hidden, past: Float[Tensor, "b s 2*d"], join: Join, angles: Float[Tensor, "r 2 f"], sight: Sight
     ) -> tuple[Hidden, Float[Tensor, "b t 2*d"]]:
         """The next hidden states, and this chunk's keys and values to remember."""
-        query, entry = self.project(self.attention_norm(x)).split([x.shape[-1], 2 * x.shape[-1]], dim=-1)
-        line = join(past, entry)
-        key, value = (part.unflatten(-1, (self.n_heads, -1)) for part in line.chunk(2, dim=-1))
-        query = self.rotary(query.unflatten(-1, (self.n_heads, -1)), angles[-x.shape[1] :])
-        dropout = self.dropout if self.training else 0.0
-        seen = attend(query, self.rotary(key, angles), value, sight=sight, dropout=dropout)
-        x = x + F.dropout(self.out(seen.flatten(2)), self.dropout, self.training)
-        return x + self.ff(self.ff_norm(x)), entry
+        query, entry = self.ask(x)
+        return self.settle(x, [self.look(query, join(past, entry), angles, sight)]), entry
 
 
 @register("transformer", kind="causal")

@@ -9,6 +9,8 @@ index comes first: whether rounding puts one of two equally used slots ahead mus
 the same call. As in DeepMind's code, usage is lifted to at least `EPSILON` before allocation, which bounds gradients.
 """
 
+from typing import NamedTuple, Self
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -17,9 +19,8 @@ from everlong.nn.content import EPSILON, PerHead, Weights
 
 GRAIN = 2.0**-16
 
-Slots = Float[Tensor, "b s"]
-Ahead = Float[Tensor, "b s+1"]
-Order = Int[Tensor, "b s"]
+Slots = Float[Tensor, "*b s"]
+Order = Int[Tensor, "*b s"]
 
 
 def least_used_first(usage: Slots) -> Order:
@@ -37,48 +38,79 @@ def kept_by_each(weights: Weights, free: PerHead) -> Weights:
     return (weights * free[..., None]).neg_().add_(1)
 
 
-def product_of_others(kept: Weights) -> Weights:
+def product_of_others(kept: Float[Tensor, "*b h s"]) -> Float[Tensor, "*b h s"]:
     """For each head, the product over the other heads, without a division that may be by 0."""
-    one = torch.ones_like(kept[:, :1])
-    before = torch.cat([one, kept[:, :-1]], dim=1).cumprod(dim=1)
-    after = torch.cat([one, kept[:, 1:].flip(1)], dim=1).cumprod(dim=1).flip(1)
+    one = torch.ones_like(kept[..., :1, :])
+    before = torch.cat([one, kept[..., :-1, :]], dim=-2).cumprod(dim=-2)
+    after = torch.cat([one, kept[..., 1:, :].flip(-2)], dim=-2).cumprod(dim=-2).flip(-2)
     return before * after
 
 
 def use(usage: Slots, written: Slots, retention: Slots) -> Slots:
     """Usage after the writes of the step before and the releases of this one."""
-    return (usage + written).addcmul_(usage, written, value=-1).mul_(retention)
+    return filled(usage, written).mul_(retention)
 
 
-def use_back(usage: Slots, written: Slots, retention: Slots, d_usage: Slots) -> tuple[Slots, Slots, Slots]:
-    """Gradients of the usage before, of the weights written with, and of the retention."""
-    d_filled = d_usage * retention
-    return (
-        torch.addcmul(d_filled, d_filled, written, value=-1),
-        torch.addcmul(d_filled, d_filled, usage, value=-1),
-        (usage + written).addcmul_(usage, written, value=-1).mul_(d_usage),
-    )
+def filled(usage: Slots, written: Slots) -> Slots:
+    """Usage after the writes of the step before."""
+    return (usage + written).addcmul_(usage, written, value=-1)
 
 
-def allocate(usage: Slots, order: Order) -> tuple[Slots, Slots, Ahead]:
-    """How much of a write goes to each slot, free ones first: sums to one less the product of all usages.
+class UseFactors(NamedTuple):
+    """What a gradient of the usage is multiplied by for those of the usage before, the weights and the retention."""
+
+    usage: Slots
+    written: Slots
+    retention: Slots
+
+    @classmethod
+    def of(cls, usage: Slots, written: Slots, retention: Slots) -> Self:
+        """Derivatives of `use`."""
+        return cls(retention - retention * written, retention - retention * usage, filled(usage, written))
+
+
+class Allocation(NamedTuple):
+    """How much of a write goes to each slot; and in order, least used first, what `AllocationFactors` needs."""
+
+    shares: Slots
+    ordered: Slots
+    ahead: Slots
+    parts: Slots
+
+
+def allocate(usage: Slots, order: Order) -> Allocation:
+    """Free slots get what is written, the least used ones first: sums to one less the product of all usages.
 
     Returns:
-        The allocation; and for `allocate_back` the lifted usages in order, and the products of those ahead of each.
+        The shares; and in order: lifted usages, the products of those ahead of each, and the shares again.
     """
     ordered = usage.mul(1 - EPSILON).add_(EPSILON).gather(1, order)
-    ahead = torch.cat([torch.ones_like(usage[:, :1]), ordered.cumprod(dim=1)], dim=1)
-    parts = ahead[:, :-1] - ahead[:, 1:]
-    return torch.empty_like(usage).scatter_(1, order, parts), ordered, ahead
+    behind = ordered.cumprod(dim=1)
+    ahead = behind / ordered
+    parts = ahead - behind
+    return Allocation(torch.empty_like(usage).scatter_(1, order, parts), ordered, ahead, parts)
 
 
-def allocate_back(order: Order, ordered: Slots, ahead: Ahead, d_allocation: Slots) -> Slots:
-    """Gradient of the usage, with the order taken as given."""
-    d_parts = d_allocation.gather(1, order)
-    later = (d_parts * (ahead[:, :-1] - ahead[:, 1:])).flip(1).cumsum(dim=1).flip(1)
+class AllocationFactors(NamedTuple):
+    """The order, from the last slot to the first, and what gradients of the shares are multiplied by on their way."""
+
+    order: Order
+    parts: Slots
+    own: Slots
+    rest: Float[Tensor, "*b s-1"]
+
+    @classmethod
+    def of(cls, order: Order, ordered: Slots, ahead: Slots, parts: Slots) -> Self:
+        """Derivatives of `allocate`, with the order taken as given."""
+        rest = ((1 - EPSILON) / ordered).flip(-1)[..., 1:]
+        return cls(order.flip(-1), parts.flip(-1), (ahead * (EPSILON - 1)).flip(-1), rest)
+
+
+def allocate_back(factors: AllocationFactors, d_shares: Slots, d_usage: Slots) -> None:
+    """Add the gradient of the usage to `d_usage`."""
+    d_parts = d_shares.gather(1, factors.order)
     # What a slot leaves to all behind it, divided by its own usage; the slot itself is not behind itself.
-    d_ordered = torch.empty_like(d_parts)
-    d_ordered[:, :-1] = later[:, 1:] / ordered[:, :-1]
-    d_ordered[:, -1] = 0
-    d_ordered.addcmul_(d_parts, ahead[:, :-1], value=-1)
-    return torch.empty_like(d_parts).scatter_(1, order, d_ordered).mul_(1 - EPSILON)
+    behind = (d_parts * factors.parts).cumsum(dim=1)
+    d_ordered = d_parts.mul_(factors.own)
+    d_ordered[:, 1:].addcmul_(behind[:, :-1], factors.rest)
+    d_usage.scatter_add_(1, factors.order, d_ordered)

@@ -6,7 +6,7 @@
 `m` both sides are multiplied by it first: a key may ask for a part of a row (Csordás & Schmidhuber, 2019).
 
 Functions that end in ``_back`` are the derivatives of the function before them: what autograd would compute, from the
-values that a step has already kept.
+values that a step has already kept. The gradient of a matrix comes from several places: they add to it in place.
 """
 
 from typing import NamedTuple
@@ -24,20 +24,20 @@ PerHead = Float[Tensor, "b h"]
 
 
 class Asked(NamedTuple):
-    """Keys divided by their length and multiplied by their strength: what is compared with rows."""
+    """Keys over their length times their strength, as rows are compared with them (of one step, or of all)."""
 
-    query: Keys
-    masked: Keys
-    scale: Float[Tensor, "b h 1"]
-    inverse: Float[Tensor, "b h 1"]
+    query: Float[Tensor, "*t b h w"]
+    masked: Float[Tensor, "*t b h w"]
+    scale: Float[Tensor, "*t b h 1"]
+    inverse: Float[Tensor, "*t b h 1"]
 
 
 class Found(NamedTuple):
-    """Weights over the rows, and the products and inverse lengths they were made of."""
+    """Weights over the rows, and the products and inverse lengths they were made of (of one or all steps)."""
 
-    weights: Weights
-    products: Weights
-    inverse: Float[Tensor, "b #h s"]
+    weights: Float[Tensor, "*t b h s"]
+    products: Float[Tensor, "*t b h s"]
+    inverse: Float[Tensor, "*t b #h s"]
 
 
 def ask(keys: Keys, strength: PerHead, mask: Keys | None) -> Asked:
@@ -49,39 +49,47 @@ def ask(keys: Keys, strength: PerHead, mask: Keys | None) -> Asked:
     return Asked(query=query if mask is None else query * mask, masked=masked, scale=scale, inverse=inverse)
 
 
-def ask_back(
-    asked: Asked, keys: Keys, mask: Keys | None, d_query: Keys, d_square: Keys | None
-) -> tuple[Keys, PerHead, Keys | None]:
-    """Gradients of keys, strengths and masks; `d_square` is that of the squared masks, from `find_back`."""
-    d_inner = d_query if mask is None else d_query * mask
-    d_strength = (d_inner * asked.masked).sum(dim=-1, keepdim=True).mul_(asked.inverse)
-    d_masked = (d_inner * asked.scale).addcmul_(asked.masked, d_strength * asked.scale * asked.inverse, value=-1)
-    if mask is None or d_square is None:
-        return d_masked, d_strength[..., 0], None
-    d_mask = (d_query * asked.masked * asked.scale).addcmul_(d_masked, keys).addcmul_(d_square, mask, value=2)
-    return d_masked * mask, d_strength[..., 0], d_mask
+def ask_back(unit: Keys, scale: Float[Tensor, "b h 1"], d_query: Keys) -> tuple[Keys, PerHead]:
+    """Gradients of keys and strengths; `unit` is ``masked inverse``, with a mask `d_query` is multiplied by it."""
+    d_strength = (d_query * unit).sum(dim=-1)
+    return torch.addcmul(d_query, unit, d_strength[..., None], value=-1).mul_(scale), d_strength
 
 
-def find(matrix: Matrix, query: Keys, mask: Keys | None) -> Found:
-    """How much each row is like each key."""
+def inverse_lengths(matrix: Matrix, mask: Keys | None) -> Float[Tensor, "b #h s"]:
+    """One over the length of each row, or of what each mask leaves of it."""
     squares = matrix * matrix
     lengths = squares.sum(dim=-1)[:, None] if mask is None else torch.bmm(mask * mask, squares.mT)
-    inverse = lengths.add_(EPSILON).rsqrt_()
+    return lengths.add_(EPSILON).rsqrt_()
+
+
+def inverse_lengths_back(
+    matrix: Matrix,
+    mask: Keys | None,
+    cubed: Float[Tensor, "b #h s"],
+    d_inverse: Float[Tensor, "b #h s"],
+    d_matrix: Matrix,
+) -> Keys | None:
+    """Gradient of the masks; that of the matrix is added. `cubed` are the inverse lengths to the third power."""
+    d_inverse.mul_(cubed)
+    if mask is None:
+        d_matrix.addcmul_(matrix, d_inverse.mT, value=-1)
+        return None
+    d_matrix.addcmul_(matrix, torch.bmm(d_inverse.mT, mask * mask), value=-1)
+    return torch.bmm(d_inverse, matrix * matrix).mul_(mask).neg_()
+
+
+def find(matrix: Matrix, query: Keys, inverse: Float[Tensor, "b #h s"]) -> Found:
+    """How much each row is like each key."""
     products = torch.bmm(query, matrix.mT)
     return Found(weights=(products * inverse).softmax(dim=-1), products=products, inverse=inverse)
 
 
-def find_back(
-    found: Found, matrix: Matrix, query: Keys, mask: Keys | None, d_weights: Weights
-) -> tuple[Matrix, Keys, Keys | None]:
-    """Gradients of the matrix, the queries and the squared masks."""
-    d_products = softmax_back(found.weights, d_weights).mul_(found.inverse)
-    d_matrix, d_query = torch.bmm(d_products.mT, query), torch.bmm(d_products, matrix)
-    d_lengths = (d_products * found.products).mul_(found.inverse * found.inverse)
-    if mask is None:
-        return d_matrix.addcmul_(matrix, d_lengths.sum(dim=1)[..., None], value=-1), d_query, None
-    d_matrix.addcmul_(matrix, torch.bmm(d_lengths.mT, mask * mask), value=-1)
-    return d_matrix, d_query, torch.bmm(d_lengths, matrix * matrix).mul_(-0.5)
+def find_back(found: Found, matrix: Matrix, query: Keys, d_weights: Weights, d_matrix: Matrix) -> tuple[Keys, Weights]:
+    """Gradients of the queries, and by head of the inverse lengths; that of the matrix is added."""
+    d_scores = softmax_back(found.weights, d_weights)
+    d_products = d_scores * found.inverse
+    d_matrix.baddbmm_(d_products.mT, query)
+    return torch.bmm(d_products, matrix), d_scores.mul_(found.products)
 
 
 def softmax_back(weights: Float[Tensor, "... s"], d_weights: Float[Tensor, "... s"]) -> Float[Tensor, "... s"]:

@@ -36,8 +36,11 @@ class Layer(Protocol):
         """Whether it reads its own output of the step before, and has a state ``(h, c)``."""
         ...
 
-    def step(self, x: Known, below: Below, cell: Cell, weight: Tensor) -> tuple[Out, Cell, Any]:
-        """Output, next state, and what the backward pass needs, whose first entry is what the weights multiplied."""
+    def step(self, x: Known, below: Below, cell: Cell, columns: Tensor) -> tuple[Out, Cell, Any]:
+        """Output, next state, and what the backward pass needs, whose first entry is what the weights multiplied.
+
+        `columns` are the weights, transposed.
+        """
         ...
 
     def factors(self, kept: Sequence[Any]) -> Sequence[Any]:
@@ -56,11 +59,11 @@ class LSTMLayer:
     gates: int = 4
     is_recurrent: bool = True
 
-    def step(self, x: Known, below: Below, cell: Cell, weight: Tensor) -> tuple[Out, Cell, Any]:
+    def step(self, x: Known, below: Below, cell: Cell, columns: Tensor) -> tuple[Out, Cell, Any]:
         """Output, next state, and what the backward pass needs."""
         h, c = cell
         seen = torch.cat([below, h], dim=1)
-        gates = torch.addmm(x, seen, weight.t()).view(len(h), 4, -1)
+        gates = torch.addmm(x, seen, columns).view(len(h), 4, -1)
         gates[:, 0].tanh_()
         gates[:, 1:].sigmoid_()
         g, i, f, o = gates.unbind(1)
@@ -70,25 +73,20 @@ class LSTMLayer:
         return out, (out, after), (seen, gates, c, squashed)
 
     def factors(self, kept: Sequence[Any]) -> Sequence[Any]:
-        """By step: factors of ``d_c`` in the gradients of g, i, f; of ``d_h`` in that of o and in ``d_c``; and f."""
+        """By step: what ``d_c`` and, for o, ``d_h`` are multiplied by in the gates; ``d_h`` in ``d_c``; and f."""
         gates, c, squashed = (torch.stack(part) for part in list(zip(*kept, strict=True))[1:])
         g, i, f, o = gates.unbind(2)
-        of_c = torch.stack([i * (1 - g * g), g * i * (1 - i), c * f * (1 - f)], dim=2)
-        of_h, through = squashed * o * (1 - o), o * (1 - squashed * squashed)
-        return list(zip(of_c, of_h, through, f, strict=True))
+        slopes = torch.cat([i * (1 - g * g), g * i * (1 - i), c * f * (1 - f), squashed * o * (1 - o)], dim=2)
+        return list(zip(slopes, o * (1 - squashed * squashed), f, strict=True))
 
     def back(self, factor: Any, d_out: Out, d_cell: Cell, weight: Tensor) -> tuple[Gates, Below, Cell]:
         """Gradients of the gates, of `below` and of the state before."""
-        of_c, of_h, through, f = factor
-        d_h, d_c = d_out + d_cell[0], d_cell[1]
-        d_c = torch.addcmul(d_c, d_h, through)
-        lanes, width = d_h.shape
-        d_x = d_h.new_empty(lanes, 4, width)
-        torch.mul(of_c, d_c[:, None], out=d_x[:, :3])
-        torch.mul(of_h, d_h, out=d_x[:, 3])
-        d_x = d_x.view(lanes, -1)
-        d_seen = d_x @ weight
-        return d_x, d_seen[:, :-width], (d_seen[:, -width:], d_c * f)
+        slopes, through, f = factor
+        d_h = d_out + d_cell[0]
+        d_c = torch.addcmul(d_cell[1], d_h, through)
+        d_x = torch.cat([d_c, d_c, d_c, d_h], dim=1).mul_(slopes)
+        d_below, d_before = torch.mm(d_x, weight).split([weight.shape[1] - d_h.shape[1], d_h.shape[1]], dim=1)
+        return d_x, d_below, (d_before, d_c * f)
 
 
 @dataclass(frozen=True)
@@ -98,9 +96,9 @@ class TanhLayer:
     gates: int = 1
     is_recurrent: bool = False
 
-    def step(self, x: Known, below: Below, cell: Cell, weight: Tensor) -> tuple[Out, Cell, Any]:
+    def step(self, x: Known, below: Below, cell: Cell, columns: Tensor) -> tuple[Out, Cell, Any]:
         """Output, no state, and what the backward pass needs."""
-        out = torch.addmm(x, below, weight.t()).tanh_()
+        out = torch.addmm(x, below, columns).tanh_()
         return out, cell, (below, out)
 
     def factors(self, kept: Sequence[Any]) -> Sequence[Any]:

@@ -21,13 +21,18 @@ CLIP = 20.0
 Range = Literal["linear", "tanh", "sigmoid", "softplus", "oneplus"]
 
 
+def _softplus(x: Tensor) -> Tensor:
+    return F.softplus(x, out=x)  # pyright: ignore[reportCallIssue] - `out` is missing from torch's types
+
+
 MAPS: dict[Range, Callable[[Tensor], Tensor]] = {
     "linear": lambda x: x,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "softplus": F.softplus,
-    "oneplus": lambda x: F.softplus(x) + 1,
+    "tanh": torch.tanh_,
+    "sigmoid": torch.sigmoid_,
+    "softplus": _softplus,
+    "oneplus": lambda x: _softplus(x).add_(1),
 }
+"""In place: a step has many small parts, and an operation that needs no memory costs less."""
 SLOPES: dict[Range, Callable[[Tensor, Tensor], Tensor]] = {
     "linear": lambda _, y: torch.ones_like(y),
     "tanh": lambda _, y: 1 - y * y,
@@ -54,8 +59,16 @@ class Interface:
 
     def of(self, x: Told) -> Told:
         """All parts, each in its range."""
-        runs = x.clamp(-CLIP, CLIP).split(self._widths, dim=-1)
-        return torch.cat([MAPS[kind](run) for kind, run in zip(self._ranges, runs, strict=True)], dim=-1)
+        y = x.clamp(-CLIP, CLIP)
+        for kind, run in zip(self._ranges, y.split(self._widths, dim=-1), strict=True):
+            MAPS[kind](run)
+        return y
+
+    def place(self, name: str) -> slice:
+        """Where a part lies."""
+        at = self.names.index(name)
+        begin = sum(self.sizes[:at])
+        return slice(begin, begin + self.sizes[at])
 
     def cut(self, y: Told) -> tuple[Tensor, ...]:
         """The parts, in order."""

@@ -22,15 +22,16 @@ def precede(precedence: Slots, written: Slots) -> Slots:
     return (precedence + written).addcmul_(precedence, written.sum(dim=-1, keepdim=True), value=-1)
 
 
-def precede_back(precedence: Slots, written: Slots, d_precedence: Slots) -> tuple[Slots, Slots]:
-    """Gradients of the precedence before and of the weights written with."""
-    d_before = torch.addcmul(d_precedence, d_precedence, written.sum(dim=-1, keepdim=True), value=-1)
+def precede_back(precedence: Slots, total: Float[Tensor, "b 1"], d_precedence: Slots) -> tuple[Slots, Slots]:
+    """Gradients of the precedence before and of the weights written with, whose sum is `total`."""
+    d_before = torch.addcmul(d_precedence, d_precedence, total, value=-1)
     return d_before, d_precedence - (d_precedence * precedence).sum(dim=-1, keepdim=True)
 
 
 def link(links: Links, precedence: Slots, written: Slots) -> Links:
     """Links after a write; `precedence` is that of before it."""
-    after = _faded(links, written).addcmul_(written[:, :, None], precedence[:, None])
+    # L + w_i (p_j - L) - w_j L: two passes over the links.
+    after = torch.lerp(links, precedence[:, None], written[:, :, None]).addcmul_(links, written[:, None], value=-1)
     after.diagonal(dim1=1, dim2=2).zero_()
     return after
 
@@ -39,15 +40,11 @@ def link_back(links: Links, precedence: Slots, written: Slots, d_links: Links) -
     """Gradients of the links before, of the precedence before and of the weights written with; changes `d_links`."""
     d_links.diagonal(dim1=1, dim2=2).zero_()
     held = d_links * links
-    d_written = torch.bmm(d_links, precedence[..., None])[..., 0].sub_(held.sum(dim=1)).sub_(held.sum(dim=2))
-    d_before = torch.bmm(written[:, None], d_links)[:, 0]
-    return _faded(d_links, written), d_before, d_written
-
-
-def _faded(links: Links, written: Slots) -> Links:
-    """Less of every link from and to the slots just written."""
-    kept = written.neg().add_(1)[:, :, None]
-    return links * (kept - written[:, None])
+    lost = held.sum(dim=1)
+    d_written = lost.add_(held.addcmul_(d_links, precedence[:, None], value=-1).sum(dim=2)).neg_()
+    d_precedence = torch.bmm(written[:, None], d_links)[:, 0]
+    d_before = torch.addcmul(d_links, d_links, written[:, None], value=-1)
+    return d_before.addcmul_(d_links, written[:, :, None], value=-1), d_precedence, d_written
 
 
 def follow(links: Links, weights: Weights) -> tuple[Weights, Weights]:
@@ -55,9 +52,9 @@ def follow(links: Links, weights: Weights) -> tuple[Weights, Weights]:
     return torch.bmm(weights, links), torch.bmm(weights, links.mT)
 
 
-def follow_back(
-    links: Links, weights: Weights, d_backward: Weights, d_forward: Weights, d_links: Links
-) -> tuple[Links, Weights]:
-    """Gradient of the links, added to `d_links`, and of the weights."""
-    d_links = torch.baddbmm(d_links, torch.cat([d_forward, weights], dim=1).mT, torch.cat([weights, d_backward], dim=1))
-    return d_links, torch.baddbmm(torch.bmm(d_backward, links.mT), d_forward, links)
+def follow_back(links: Links, weights: Weights, d_backward: Weights, d_forward: Weights, d_links: Links) -> Weights:
+    """Gradient of the weights; that of the links is added to `d_links`."""
+    heads = weights.shape[1]
+    pairs = torch.cat([d_forward, weights, d_backward], dim=1)
+    d_links.baddbmm_(pairs[:, : 2 * heads].mT, pairs[:, heads:])
+    return torch.bmm(d_backward, links.mT).baddbmm_(d_forward, links)

@@ -5,8 +5,10 @@
     r_t, memory_t = access(told_t, memory_(t-1))            the architecture's own part
 
 Steps are small: four lanes give arrays of a few kilobytes, and an operation costs less than autograd's record of it. So
-a chunk is one node of the graph. Its steps run without a record and keep what they computed; the backward pass is
-written out in `Access.back` and `Layer.back`; and every weight gets its gradient by one product for the whole chunk.
+a chunk is one node of the graph. Its steps run in inference mode, which spares them even the counting of versions, and
+keep what they computed; the backward pass is written out in `Access.back` and `Layer.back`, with what of it is known
+before it begins computed for all steps at once (`factors`); and every weight gets its gradient by one product for the
+whole chunk. What leaves the node is made outside of inference mode, as a tensor that autograd can go on with.
 """
 
 from collections.abc import Sequence
@@ -34,8 +36,12 @@ class Access(Protocol):
         """What is read ``[b, r·w]``, the memory after, and what the backward pass needs."""
         ...
 
-    def back(self, kept: Any, d_read: Read, d_leaves: Leaves) -> tuple[Told, Leaves]:
-        """Gradients of what was told, and of the memory before."""
+    def factors(self, kept: Sequence[Any]) -> Sequence[Any]:
+        """What of the backward pass is known before it begins, for every step."""
+        ...
+
+    def back(self, factor: Any, d_read: Read, d_leaves: Leaves) -> tuple[Told, Leaves]:
+        """Gradients of what was told, and of the memory before; changes `d_leaves`."""
         ...
 
 
@@ -92,6 +98,19 @@ def run_machine(
     return hidden, read, MachineState(after[0], after[1], after[2], tuple(after[3:]))
 
 
+def together(steps: Sequence[Any]) -> Any:
+    """One tensor ``[t ...]`` of the tensors of all steps; of tuples of tensors, a tuple like them."""
+    first = steps[0]
+    if isinstance(first, Tensor):
+        return torch.stack(tuple(steps))
+    return first and type(first)(*(together(part) for part in zip(*steps, strict=True)))
+
+
+def by_step(whole: Any) -> list[Any]:
+    """The opposite: a tuple of tensors ``[t ...]`` as one such tuple for each step."""
+    return [type(whole)(*step) for step in zip(*(part.unbind(0) for part in whole), strict=True)]
+
+
 def _cells(machine: Machine, hidden: Tensor, cell: Tensor) -> list[tuple[Tensor, ...]]:
     pairs = iter(zip(hidden.unbind(1), cell.unbind(1), strict=True))
     return [next(pairs) if layer.is_recurrent else () for layer in machine.layers]
@@ -117,21 +136,23 @@ class _Run(torch.autograd.Function):
         told: list[tuple[Tensor, Tensor]] = []
         tops: list[Tensor] = []
         reads: list[Tensor] = []
-        for now in x.unbind(0):
-            out = read
-            for n, layer in enumerate(machine.layers):
-                known = now if n == 0 else biases[n - 1]
-                out, cells[n], kept = layer.step(known, out, cells[n], rows[n])
+        with torch.inference_mode():
+            columns, told_by = [weight.t() for weight in rows], w.t()
+            for now in x.unbind(0):
+                out = read
+                for n, layer in enumerate(machine.layers):
+                    known = now if n == 0 else biases[n - 1]
+                    out, cells[n], kept = layer.step(known, out, cells[n], columns[n])
+                    if keep:
+                        layers[n].append(kept)
+                raw = torch.addmm(b, out, told_by)
+                y = machine.access.interface.of(raw)
+                read, leaves, kept = machine.access.step(y, leaves)
+                tops.append(out)
+                reads.append(read)
                 if keep:
-                    layers[n].append(kept)
-            raw = torch.addmm(b, out, w.t())
-            y = machine.access.interface.of(raw)
-            read, leaves, kept = machine.access.step(y, leaves)
-            tops.append(out)
-            reads.append(read)
-            if keep:
-                told.append((raw, y))
-                accesses.append(kept)
+                    told.append((raw, y))
+                    accesses.append(kept)
         ctx.machine, ctx.layers, ctx.accesses, ctx.told, ctx.tops = machine, layers, accesses, told, tops
         ctx.save_for_backward(*rows, w, first, second)
         # What is kept for the backward pass must not be an output: the two would keep each other alive.
@@ -144,20 +165,23 @@ class _Run(torch.autograd.Function):
         machine: Machine = ctx.machine
         *rows, w, first, second = ctx.saved_tensors
         d_tops, d_reads, d_hidden, d_cell, d_read, *rest = grads
-        d_cells, d_leaves = _cells(machine, d_hidden, d_cell), tuple(leaf.clone() for leaf in rest)
-        raw, y = (torch.stack(part) for part in zip(*ctx.told, strict=True))
-        slopes = machine.access.interface.slope(raw, y).unbind(0)
-        factors = [layer.factors(kept) for layer, kept in zip(machine.layers, ctx.layers, strict=True)]
-        time = len(ctx.tops)
-        d_told: list[Tensor] = [d_read] * time
-        d_known: list[list[Tensor]] = [[d_read] * time for _ in machine.layers]
-        for t in range(time - 1, -1, -1):
-            d_y, d_leaves = machine.access.back(ctx.accesses[t], d_read + d_reads[t], d_leaves)
-            d_told[t] = d_y.mul_(slopes[t])
-            d_out = torch.addmm(d_tops[t], d_told[t], w)
-            for n in range(len(machine.layers) - 1, -1, -1):
-                d_known[n][t], d_out, d_cells[n] = machine.layers[n].back(factors[n][t], d_out, d_cells[n], rows[n])
-            d_read = d_out
+        with torch.inference_mode():
+            d_cells, d_leaves = _cells(machine, d_hidden, d_cell), tuple(leaf.clone() for leaf in rest)
+            raw, y = (torch.stack(part) for part in zip(*ctx.told, strict=True))
+            slopes = machine.access.interface.slope(raw, y).unbind(0)
+            factors = [layer.factors(kept) for layer, kept in zip(machine.layers, ctx.layers, strict=True)]
+            accesses = machine.access.factors(ctx.accesses)
+            d_top, d_each = d_tops.unbind(0), d_reads.unbind(0)
+            time = len(ctx.tops)
+            d_told: list[Tensor] = [d_read] * time
+            d_known: list[list[Tensor]] = [[d_read] * time for _ in machine.layers]
+            for t in range(time - 1, -1, -1):
+                d_y, d_leaves = machine.access.back(accesses[t], d_read + d_each[t], d_leaves)
+                d_told[t] = d_y.mul_(slopes[t])
+                d_out = torch.addmm(d_top[t], d_told[t], w)
+                for n in range(len(machine.layers) - 1, -1, -1):
+                    d_known[n][t], d_out, d_cells[n] = machine.layers[n].back(factors[n][t], d_out, d_cells[n], rows[n])
+                d_read = d_out
         d_x = [torch.stack(part) for part in d_known]
         d_rows = [
             d.flatten(0, 1).t() @ torch.cat([kept[0] for kept in layer])
@@ -168,5 +192,5 @@ class _Run(torch.autograd.Function):
         d_first, d_second = _stacked(d_cells, (first, second))
         return (
             None, None, d_x[0], *d_rows, *d_biases, flat.t() @ torch.cat(ctx.tops), flat.sum(dim=0),
-            d_first, d_second, d_read, *d_leaves,
+            d_first, d_second, d_read.clone(), *(leaf.clone() for leaf in d_leaves),
         )  # fmt: skip

@@ -46,6 +46,20 @@ class Sinusoids(nn.Module):
         return table[len(table) - count :]
 
 
+def sinusoids(index: Int[Tensor, "#b t"], *, width: int, like: Tensor) -> Float[Tensor, "#b t d"]:
+    """Encodings of positions (Vaswani et al., 2017, section 3.5): sines and cosines of falling speed, in turn.
+
+    Computed in float64, so that they are exact to 1e-7 for the first billion positions.
+
+    Args:
+        index: any positions.
+        width: of an encoding, even.
+        like: says the type.
+    """
+    angle = index[..., None] * _speeds(width, base=10000.0, like=like)
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(-2).to(like.dtype)
+
+
 class Rotary(nn.Module):
     """Rotary position embedding (Su et al., 2021, eq. 34): turns each pair of coordinates by an angle of its index.
 

@@ -24,12 +24,10 @@ def interpolate(content: Weights, before: Weights, gate: PerHead) -> Weights:
     return torch.lerp(before, content, gate[..., None])
 
 
-def interpolate_back(
-    content: Weights, before: Weights, gate: PerHead, d_weights: Weights
-) -> tuple[Weights, Weights, PerHead]:
-    """Gradients of the weights by content, of those before, and of the gate."""
+def interpolate_back(difference: Weights, gate: PerHead, d_weights: Weights) -> tuple[Weights, Weights, PerHead]:
+    """Gradients of the weights by content, of those before, and of the gate; `difference` is content less before."""
     d_content = d_weights * gate[..., None]
-    return d_content, d_weights - d_content, (d_weights * (content - before)).sum(dim=-1)
+    return d_content, d_weights - d_content, (d_weights * difference).sum(dim=-1)
 
 
 def shift(weights: Weights, kernel: Float[Tensor, "b h 3"]) -> Weights:
@@ -39,14 +37,18 @@ def shift(weights: Weights, kernel: Float[Tensor, "b h 3"]) -> Weights:
     return moved.addcmul_(weights, kernel[..., 1:2]).addcmul_(around[..., 2:], kernel[..., :1])
 
 
+def neighbours(weights: Float[Tensor, "*b s"]) -> Float[Tensor, "*b 3 s"]:
+    """What each entry of a kernel multiplies, for each slot."""
+    around = _circle(weights)
+    return torch.stack([around[..., 2:], weights, around[..., :-2]], dim=-2)
+
+
 def shift_back(
-    weights: Weights, kernel: Float[Tensor, "b h 3"], d_shifted: Weights
+    neighbours: Float[Tensor, "b h 3 s"], kernel: Float[Tensor, "b h 3"], d_shifted: Weights
 ) -> tuple[Weights, Float[Tensor, "b h 3"]]:
     """Gradients of the weights and of the kernel."""
-    neighbours = _circle(weights).unfold(-1, SHIFTS, 1)
-    d_kernel = (neighbours * d_shifted[..., None]).sum(dim=2).flip(-1)
     # What moves weights forward moves gradients back.
-    return shift(d_shifted, kernel.flip(-1)), d_kernel
+    return shift(d_shifted, kernel.flip(-1)), (neighbours * d_shifted[:, :, None]).sum(dim=-1)
 
 
 def sharpen(weights: Weights, power: PerHead) -> Weights:
@@ -62,6 +64,6 @@ def sharpen_back(weights: Weights, power: PerHead, sharp: Weights, d_sharp: Weig
     return d_scores.mul_(power[..., None]).div_(above), d_power
 
 
-def _circle(weights: Weights) -> Float[Tensor, "b h s+2"]:
+def _circle(weights: Float[Tensor, "*b s"]) -> Float[Tensor, "*b s+2"]:
     """The slots, with the last before the first and the first after the last."""
     return torch.cat([weights[..., -1:], weights, weights[..., :1]], dim=-1)

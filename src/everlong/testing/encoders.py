@@ -5,7 +5,8 @@
     verify_encoder(my_encoder)
 
 They are heard as the laws of the memory contract are (everlong.testing.laws): in float64, without dropout, in training,
-in evaluation and in inference mode. An encoder with global tokens is heard with and without some.
+in evaluation and in inference mode. An encoder with global tokens is heard with and without some, and one that reads in
+sections with sections marked and without.
 """
 
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ from everlong.testing.judge import same_numbers
 from everlong.testing.laws import Law
 from everlong.testing.subject import LANES, MODES, Subject
 
+Marks = dict[str, Tensor]
+"""What is said about the tokens of a call, by the argument's name."""
+
 MOVED = 1e-9
 """A hidden state that differs by more has seen a change."""
 
@@ -28,9 +32,9 @@ def law_any_length(subject: Subject) -> None:
     """A text may have any number of tokens from 1 up."""
     for time in [*range(1, 10), 13, 17, 31]:
         tokens = subject.tokens(time, rng=subject.rng(salt=time))
-        for mask in _masks(subject, time):
+        for marks in _marks(subject, time):
             try:
-                hidden = _encode(subject, tokens, global_mask=mask)
+                hidden = _encode(subject, tokens, **marks)
             except Exception as error:
                 raise ContractViolation(f"a text of {time} tokens raised {type(error).__name__}: {error}") from error
             width = _encoder(subject).config.d_model
@@ -43,11 +47,11 @@ def law_any_length(subject: Subject) -> None:
 def law_isolated(subject: Subject) -> None:
     """No lane affects another."""
     tokens = subject.tokens(subject.length, rng=subject.rng(salt=2))
-    for mask in _masks(subject, subject.length):
-        together = _encode(subject, tokens, global_mask=mask)
+    for marks in _marks(subject, subject.length):
+        together = _encode(subject, tokens, **marks)
         for lane in range(LANES):
             only = slice(lane, lane + 1)
-            alone = _encode(subject, tokens[only], global_mask=None if mask is None else mask[only])
+            alone = _encode(subject, tokens[only], **_of(marks, only))
             same_numbers(alone, together[only], what=f"hidden states of lane {lane} alone, compared with company,")
 
 
@@ -58,20 +62,19 @@ def law_padding_inert(subject: Subject) -> None:
         real = torch.tensor(lengths, device=subject.device)
         padding = torch.arange(time, device=subject.device) >= real[:, None]
         tokens, noise = subject.tokens(time, rng=rng), subject.tokens(time, rng=rng)
-        for mask in _masks(subject, time):
-            hidden = _encode(subject, tokens, lengths=real, global_mask=mask)
+        for marks in _marks(subject, time):
+            hidden = _encode(subject, tokens, lengths=real, **marks)
             if bool(hidden[padding].any()):
                 raise ContractViolation(f"hidden states of padding, with lengths={lengths}, are not zeros")
             for lane, length in enumerate(lengths):
                 if length:
                     own = (slice(lane, lane + 1), slice(length))
-                    alone = _encode(subject, tokens[own], global_mask=None if mask is None else mask[own])
+                    alone = _encode(subject, tokens[own], **_of(marks, own))
                     what = f"hidden states of {length} real tokens, compared with those of the text without padding,"
                     same_numbers(hidden[own], alone, what=what)
             for more in (0, 5, 23):
                 wide = torch.cat([tokens.where(~padding, noise), subject.tokens(more, rng=rng)], dim=1)
-                marked = None if mask is None else torch.nn.functional.pad(mask | padding, (0, more), value=True)
-                again = _encode(subject, wide, lengths=real, global_mask=marked)[:, :time]
+                again = _encode(subject, wide, lengths=real, **_and_padding(marks, padding, more))[:, :time]
                 same_numbers(again, hidden, what=f"hidden states with lengths={lengths}, when padding changes,")
 
 
@@ -151,6 +154,32 @@ def law_global(subject: Subject) -> None:
                 raise ContractViolation(f"the global token {at} does not notice when token {other} changes")
 
 
+def law_pooled(subject: Subject) -> None:
+    """A text has one vector, which depends on it and on nothing else, padding included; that of no text is zeros."""
+    rng, time = subject.rng(salt=11), 9
+    encoder, tokens = _encoder(subject), subject.tokens(time, rng=rng)
+    lengths = [0, 4, 9]
+    real = torch.tensor(lengths, device=subject.device)
+    padding = torch.arange(time, device=subject.device) >= real[:, None]
+    for marks in _marks(subject, time):
+        vectors = encoder.pool(tokens, lengths=real, **marks)
+        if vectors.shape != (LANES, encoder.config.d_model) or not bool(vectors.isfinite().all()):
+            raise ContractViolation(
+                f"vectors of {LANES} texts are not {[LANES, encoder.config.d_model]} finite numbers"
+            )
+        if bool(vectors[0].any()):
+            raise ContractViolation("the vector of an empty text is not zeros")
+        for lane, length in enumerate(lengths[1:], start=1):
+            own = (slice(lane, lane + 1), slice(length))
+            alone = encoder.pool(tokens[own], **_of(marks, own))
+            same_numbers(vectors[lane], alone[0], what=f"vector of {length} tokens, compared with that text alone,")
+            if torch.equal(encoder.pool(_changed(subject, tokens[own], length // 2), **_of(marks, own)), alone):
+                raise ContractViolation(f"the vector of {length} tokens stays as it is when one of them changes")
+        wide = torch.cat([subject.tokens(time, rng=rng).where(padding, tokens), subject.tokens(7, rng=rng)], dim=1)
+        again = encoder.pool(wide, lengths=real, **_and_padding(marks, padding, 7))
+        same_numbers(again, vectors, what="vectors, when padding changes,")
+
+
 def law_alive(subject: Subject) -> None:
     """Every trainable parameter gets a finite gradient, and two calls with the same arguments agree exactly."""
     tokens = subject.tokens(subject.length, rng=subject.rng(salt=9))
@@ -165,7 +194,7 @@ def law_alive(subject: Subject) -> None:
         # Rectifiers may all be off by chance; three draws of the weights do not agree on that.
         silent = silent and [name for name in _without_gradient(subject.stirred(draw)) if name in silent]
     if silent:
-        raise ContractViolation(f"no gradient of a hidden token's loss reaches {', '.join(silent)}")
+        raise ContractViolation(f"no gradient of a hidden token's loss or a text's vector reaches {', '.join(silent)}")
 
 
 ENCODER_LAWS = (
@@ -178,6 +207,7 @@ ENCODER_LAWS = (
     Law(7, "hidden tokens", law_hidden_tokens, "Embed vocab_size + 1 symbols and answer with vocab_size."),
     Law(8, "global", law_global, "Let global tokens attend to all and all to them, or set has_global_tokens to False."),
     Law(9, "alive", law_alive, "Use every parameter or remove it, and draw no random numbers outside dropout."),
+    Law(10, "pooled", law_pooled, "Sum up real tokens only, each text by itself."),
 )
 
 
@@ -205,17 +235,28 @@ def _encoder(subject: Subject) -> Encoder:
     return subject.model
 
 
-def _encode(
-    subject: Subject, tokens: Tensor, *, lengths: Tensor | None = None, global_mask: Tensor | None = None
-) -> Tensor:
-    return _encoder(subject)(tokens, lengths=lengths, global_mask=global_mask)
+def _encode(subject: Subject, tokens: Tensor, *, lengths: Tensor | None = None, **marks: Tensor) -> Tensor:
+    return _encoder(subject)(tokens, lengths=lengths, **marks)
 
 
-def _masks(subject: Subject, time: int) -> Iterator[Tensor | None]:
-    """No global tokens; and one in four, where the encoder has them."""
-    yield None
+def _marks(subject: Subject, time: int) -> Iterator[Marks]:
+    """Nothing; and where the encoder has them, one in four tokens global, or the first of a section."""
+    yield {}
+    some = (torch.rand(LANES, time, generator=subject.rng(salt=time)) < 1 / 4).to(subject.device)
     if _encoder(subject).has_global_tokens:
-        yield (torch.rand(LANES, time, generator=subject.rng(salt=time)) < 1 / 4).to(subject.device)
+        yield {"global_mask": some}
+    if _encoder(subject).has_sections:
+        yield {"sections": some}
+
+
+def _of(marks: Marks, own: slice | tuple[slice, slice]) -> Marks:
+    """The marks of one lane."""
+    return {name: mask[own] for name, mask in marks.items()}
+
+
+def _and_padding(marks: Marks, padding: Tensor, more: int) -> Marks:
+    """The marks, and as many as there can be where nothing is real."""
+    return {name: torch.nn.functional.pad(mask | padding, (0, more), value=True) for name, mask in marks.items()}
 
 
 def _changed(subject: Subject, tokens: Tensor, at: int) -> Tensor:
@@ -226,7 +267,8 @@ def _changed(subject: Subject, tokens: Tensor, at: int) -> Tensor:
 
 def _moved(subject: Subject, tokens: Tensor, other: Tensor, global_mask: Tensor | None = None) -> Tensor:
     """Which tokens ``[b t]`` have another hidden state in another text."""
-    one, two = (_encode(subject, text, global_mask=global_mask) for text in (tokens, other))
+    marks = {} if global_mask is None else {"global_mask": global_mask}
+    one, two = (_encode(subject, text, **marks) for text in (tokens, other))
     return (one - two).detach().abs().amax(dim=-1) > MOVED
 
 
@@ -234,8 +276,9 @@ def _without_gradient(subject: Subject) -> list[str]:
     encoder, rng = _encoder(subject), subject.rng(salt=10)
     tokens, targets = subject.tokens(subject.length, rng=rng), subject.tokens(subject.length, rng=rng)
     tokens[:, ::7] = encoder.mask_token
-    losses = [encoder.token_losses(tokens, targets, global_mask=mask) for mask in _masks(subject, subject.length)]
-    gradients = subject.gradients(losses)
+    masks = [marks.get("global_mask") for marks in _marks(subject, subject.length)]
+    losses = [encoder.token_losses(tokens, targets, global_mask=mask) for mask in masks]
+    gradients = subject.gradients([*losses, encoder.pool(tokens)])
     for name, gradient in gradients.items():
         if not bool(gradient.isfinite().all()):
             raise ContractViolation(f"the gradient of {name} in the loss of hidden tokens is not finite")

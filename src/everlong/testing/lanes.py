@@ -59,7 +59,8 @@ def _lanes_are_alone(subject: Subject) -> None:
     together, _ = subject.read(tokens, starts=starts, cuts=[time // 2])
     for lane in range(LANES):
         only = slice(lane, lane + 1)
-        alone, _ = subject.read(tokens[only], starts=starts[only], cuts=[time // 2])
+        new = subject.init_memory().select(torch.tensor([lane], device=subject.device))
+        alone, _ = subject.read(tokens[only], new, starts=starts[only], cuts=[time // 2])
         same_numbers(alone, together[only], what=f"logits of lane {lane} alone, compared with lane {lane} in company,")
     other = tokens.clone()
     other[1] = (other[1] + 1) % subject.vocab_size

@@ -1,5 +1,8 @@
 """The ten laws of the memory contract, and the court that hears a model on all of them.
 
+An encoder-decoder is heard with sources before it, and on six more laws, which are about them
+(everlong.testing.sources).
+
 Each law is a function of a `Subject` that returns nothing or raises a ContractViolation. All are heard in float64,
 where an honest difference is rounding (1e-15) and a mistake is not (1e-2); in training without dropout, in evaluation,
 and in inference mode, where a model may write in place.
@@ -12,8 +15,17 @@ import torch
 from torch import nn
 
 from everlong.errors import ContractViolation
+from everlong.models.seq2seq import Seq2Seq
 from everlong.testing.lanes import law_4_isolated, law_5_idle_means_idle
 from everlong.testing.life import law_8_round_trip, law_9_alive
+from everlong.testing.sources import (
+    law_11_any_source,
+    law_12_source_kept,
+    law_13_source_padding,
+    law_14_sources_apart,
+    law_15_source_seen,
+    law_16_nothing_read,
+)
 from everlong.testing.state import law_3_constant, law_6_pure, law_7_inert_when_new
 from everlong.testing.stream import law_1_split_invariant, law_2_causal, law_10_any_length
 from everlong.testing.subject import MODES, Subject
@@ -69,6 +81,25 @@ LAWS = (
     Law(10, "any length", law_10_any_length, "Pad inside the model if it must; a caller may bring 1 token or 31."),
 )
 
+SOURCE_LAWS = (
+    Law(11, "any source", law_11_any_source, "Pad inside `encode` if it must, and let `read` make the memory."),
+    Law(12, "source kept", law_12_source_kept, "Hand the source's leaves on as they are, at a new document too."),
+    Law(
+        13, "source padding", law_13_source_padding, "Encode real tokens alone, and mask padding slots by torch.where."
+    ),
+    Law(14, "sources apart", law_14_sources_apart, "Mix no lanes."),
+    Law(15, "source seen", law_15_source_seen, "Let every prediction depend on the whole source, and on its order."),
+    Law(
+        16, "nothing read", law_16_nothing_read, "Find zeros where there is no source, whatever room there is for one."
+    ),
+)
+"""What an encoder-decoder obeys besides."""
+
+
+def laws_for(model: nn.Module) -> tuple[Law, ...]:
+    """The laws that a model is heard on."""
+    return LAWS + SOURCE_LAWS if isinstance(model, Seq2Seq) else LAWS
+
 
 def broken_laws(
     model: nn.Module, *, vocab_size: int | None = None, length: int = 32, seed: int = 0
@@ -83,7 +114,7 @@ def broken_laws(
     """
     subject = Subject.of(model, vocab_size=vocab_size, length=length, seed=seed)
     broken: dict[str, ContractViolation] = {}
-    for law in LAWS:
+    for law in laws_for(model):
         for mode in MODES:
             try:
                 law(subject.in_mode(mode))
@@ -94,6 +125,8 @@ def broken_laws(
 
 def verify_contract(model: nn.Module, *, vocab_size: int | None = None, length: int = 32, seed: int = 0) -> None:
     """Hear a model on all ten laws; a model that returns from here can be trained, saved, forked and served.
+
+    A `Seq2Seq` is heard on them with sources before it, and on the laws of sources.
 
     >>> verify_contract(everlong.create_model("gru", vocab_size=11, d_model=8))
 
@@ -110,4 +143,4 @@ def verify_contract(model: nn.Module, *, vocab_size: int | None = None, length: 
     broken = broken_laws(model, vocab_size=vocab_size, length=length, seed=seed)
     if broken:
         found = "\n".join(f"  {violation}" for violation in broken.values())
-        raise ContractViolation(f"{type(model).__name__} breaks {len(broken)} of {len(LAWS)} laws:\n{found}")
+        raise ContractViolation(f"{type(model).__name__} breaks {len(broken)} of {len(laws_for(model))} laws:\n{found}")

@@ -70,8 +70,8 @@ class Guardian:
 
 
 def _through_a_file(memory: Memory, elsewhere: Subject) -> Memory:
-    signs = all(hasattr(elsewhere.model, name) for name in ("architecture", "config_json", "weights_digest"))
-    owner: Any = elsewhere.model if signs else Guardian(elsewhere)
+    signs = all(hasattr(elsewhere.owner, name) for name in ("architecture", "config_json", "weights_digest"))
+    owner: Any = elsewhere.owner if signs else Guardian(elsewhere)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "memory"
         (memory if signs else memory.map(torch.clone).made_by(owner)).save(path)
@@ -102,7 +102,7 @@ def _without_gradient(subject: Subject, tokens: Tensor, follow: Tensor) -> list[
 
 
 def _memory_losses(subject: Subject, tokens: Tensor, memory: Memory) -> list[Tensor]:
-    model: Any = subject.model
+    model: Any = subject.owner
     if not hasattr(model, "forward_with_aux"):
         return []
     return list(model.forward_with_aux(tokens, memory)[2].values())

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from everlong.errors import ConfigError, ContractViolation
 from everlong.memory import Memory
+from everlong.models.seq2seq import Seq2Seq, SourceMemory
+from everlong.testing.reading import Reading
 
 LANES = 3
 
@@ -54,7 +56,7 @@ class Subject:
 
     @classmethod
     def of(cls, model: nn.Module, *, vocab_size: int | None = None, length: int = 32, seed: int = 0) -> Self:
-        """A subject made of a copy of `model`, which itself stays as it is.
+        """A subject made of a copy of `model`, which itself stays as it is; an encoder-decoder has read sources.
 
         Raises:
             ConfigError: the size of the vocabulary is not given and the model has no ``config.vocab_size``.
@@ -70,6 +72,8 @@ class Subject:
             ours = without_dropout(model).double()
         stir_weights(ours, seed=seed)
         dtype = floats[0] if floats else torch.float32
+        if isinstance(ours, Seq2Seq):
+            ours = Reading(ours, vocab_size=vocab_size, seed=seed)
         return cls(model=ours, vocab_size=vocab_size, dtype=dtype, length=length, seed=seed)
 
     def in_mode(self, mode: Mode) -> Self:
@@ -164,6 +168,11 @@ class Subject:
         return (torch.rand(lanes, time, generator=rng) < 1 / 9).to(self.device)
 
     @property
+    def owner(self) -> nn.Module:
+        """Whose memories these are: the model itself, without the sources it is given to read."""
+        return self.model.model if isinstance(self.model, Reading) else self.model
+
+    @property
     def device(self) -> torch.device:
         """Where the model is."""
         return next((p.device for p in self.model.parameters()), torch.device("cpu"))
@@ -173,16 +182,14 @@ class Subject:
 
 
 def poisoned(memory: Memory, lanes: Sequence[int] | None = None) -> Memory:
-    """The memory with NaN in every floating leaf of some lanes, or of all."""
-
-    def fill(leaf: Tensor) -> Tensor:
-        if not leaf.is_floating_point():
-            return leaf
-        leaf = leaf.clone()
-        leaf[slice(None) if lanes is None else list(lanes)] = torch.nan
-        return leaf
-
-    return memory.map(fill)
+    """The memory with NaN in every floating leaf of some lanes; or of all lanes, their sources excepted."""
+    spared = memory.source_axes if lanes is None and isinstance(memory, SourceMemory) else ()
+    leaves = dict(memory.flatten())
+    for name, leaf in leaves.items():
+        if leaf.is_floating_point() and name not in spared:
+            leaves[name] = leaf.clone()
+            leaves[name][slice(None) if lanes is None else list(lanes)] = torch.nan
+    return type(memory)(**leaves).made_by(memory.maker)
 
 
 def without_dropout(model: nn.Module) -> nn.Module:

@@ -10,8 +10,18 @@ from everlong.data import MaskUnit
 
 Precision = Literal["float32", "bfloat16", "float16"]
 TextTask = Literal["lm", "mlm"]
-GeneratedTask = Literal["copy", "repeat-copy", "associative-recall", "priority-sort", "dynamic-n-gram"]
-TaskName = Literal[TextTask, GeneratedTask]
+GeneratedTask = Literal[
+    "copy",
+    "repeat-copy",
+    "associative-recall",
+    "priority-sort",
+    "dynamic-n-gram",
+    "graph-traversal",
+    "shortest-path",
+    "omniglot",
+]
+SupervisedTask = Literal["babi", "classify", "translate"]
+TaskName = Literal[TextTask, GeneratedTask, SupervisedTask]
 
 RESULT_NEUTRAL = frozenset(
     {

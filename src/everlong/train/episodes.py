@@ -1,7 +1,8 @@
-"""Generated tasks: bits that are asked for in sequences drawn by rule."""
+"""Generated tasks: answers that are asked for in sequences drawn by rule."""
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, final
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from everlong.data import Chunk
 from everlong.data.synthetic import EpisodeReader, Rules
 from everlong.errors import ConfigError
-from everlong.evaluate.episodes import answers, bit_losses, evaluate_episodes, require_vectors
+from everlong.evaluate.episodes import answer_losses, answers, evaluate_episodes, require_vectors
 from everlong.memory import Memory
 from everlong.models import LanguageModel
 from everlong.models.base import AnyLanguageModel
@@ -27,7 +28,7 @@ SEQUENCE = Unit("sequence", unseen="new sequences")
 
 @final
 class EpisodeLoss(Objective[Chunk]):
-    """Cross-entropy of the bits that are asked for; every sequence begins with an empty memory."""
+    """Cross-entropy of what is asked for; every sequence begins with an empty memory."""
 
     entrances = ("answers",)
 
@@ -36,12 +37,12 @@ class EpisodeLoss(Objective[Chunk]):
     def forward(
         self, window: Sequence[Chunk], memory: Memory | None
     ) -> tuple[Float[Tensor, ""], Memory | None, dict[str, Tensor]]:
-        """Loss in nats summed over bits."""
-        nats = [bit_losses(self.answers(chunk), chunk.targets).sum() for chunk in window]
+        """Loss in nats summed over answers."""
+        nats = [answer_losses(self.answers(chunk), chunk.targets).sum() for chunk in window]
         return torch.stack(nats).sum(), memory, {}
 
     def answers(self, chunk: Chunk) -> Answers:
-        """Logits of all bits of a chunk, in the precision of training."""
+        """All logits of a chunk, in the precision of training."""
         with self.autocast():
             return answers(self.model, chunk)
 
@@ -63,8 +64,16 @@ class Episodes(Task):
         """There is no text."""
 
     def facts(self) -> dict[str, Any]:
-        """The rules."""
-        return self._rules.model_dump(mode="json")
+        """The rules, and digests of what they draw from."""
+        return {**self._rules.model_dump(mode="json"), **self._rules.sources()}
+
+    def keep(self, folder: Path) -> None:
+        """Write what the rules draw from.
+
+        Raises:
+            RunError: the disk is full.
+        """
+        self._rules.keep(folder)
 
     def reader(self, world: World) -> EpisodeReader:
         """A new sequence for each lane and chunk."""
@@ -89,7 +98,7 @@ class Episodes(Task):
         return update.loss / math.log(2) * update.targets / (c.lanes * c.window * c.accumulate)
 
     def measure(self) -> Measurement:
-        """Bits per sequence and wrong bits, at the sizes of training and at the hardest that are measured."""
+        """Bits per sequence and wrong answers, at the sizes of training and at the hardest that are measured."""
         usual, hardest = evaluate_episodes(
             self._model,
             self._rules,
@@ -101,11 +110,12 @@ class Episodes(Task):
         return Measurement(
             bits=usual.bits_per_sequence,
             figures={
-                "valid_wrong_bits": usual.wrong_bits,
+                f"valid_wrong_{usual.unit}": usual.wrong,
                 "hard_bits_per_sequence": hardest.bits_per_sequence,
-                "hard_wrong_bits": hardest.wrong_bits,
+                f"hard_wrong_{usual.unit}": hardest.wrong,
+                **{f"valid_accuracy_{usual.mark}_{mark}": tally.accuracy for mark, tally in usual.by_mark.items()},
             },
-            remark=f"{usual.wrong_bits:.2%} wrong bits, {hardest.wrong_bits:.2%} in harder ones",
+            remark=f"{usual.wrong:.2%} wrong {usual.unit}, {hardest.wrong:.2%} in harder ones",
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from everlong.data import Example, ExampleReader, ExampleStore, Tokenizer
 from everlong.data.chunk import Batch
-from everlong.errors import ConfigError
+from everlong.errors import ConfigError, DataError
 from everlong.train.config import TrainConfig
 from everlong.train.distribution import World
 from everlong.train.learner import Update
@@ -48,9 +48,7 @@ class ExampleTask(Task, Generic[B]):
     def reader(self, world: World) -> ExampleReader[B]:
         """Epochs without end."""
         c = self.config
-        return ExampleReader(
-            self.data, self.collate, lanes=c.lanes, seed=c.seed, rank=world.rank, world=world.size
-        )  # fmt: skip
+        return ExampleReader(self.data, self.collate, lanes=c.lanes, seed=c.seed, rank=world.rank, world=world.size)
 
     def new_memory(self, lanes: int) -> None:
         """Nothing."""
@@ -61,8 +59,14 @@ class ExampleTask(Task, Generic[B]):
 
         Raises:
             ConfigError: the model's vocabulary is smaller than the tokenizer's, or it reads or answers vectors.
+            DataError: the examples to measure have other sequences.
         """
         require_vocabulary(self.objective.model, self.config, self.tokenizer)
+        if self.valid is not None and self.valid.fields != self.data.fields:
+            raise DataError(
+                f"the examples to measure have {', '.join(self.valid.fields)}, those to learn from have "
+                f"{', '.join(self.data.fields)}. Build both in the same way."
+            )
 
     def bits(self, update: Update) -> float:
         """Bits for each target."""

@@ -3,7 +3,8 @@
 config.json     the model's architecture and fields     tokenizer.json   text to tokens
 train.json      the training settings and the data      .lock            the process that writes here
 
-Each task says what its data are; a run of a generated task has the rules for data, and no tokenizer.
+Each task says what its data are; a run of a generated task has the rules for data, and no tokenizer. Pictures that its
+sequences are drawn from are kept in pictures.safetensors.
 """
 
 import fcntl
@@ -16,7 +17,7 @@ from typing import Any, cast
 from everlong.checkpoint import CHECKPOINTS, CONFIG, list_checkpoints
 from everlong.data import Tokenizer
 from everlong.data.sealed import read_sealed, write_sealed
-from everlong.data.synthetic import RULES, Rules
+from everlong.data.synthetic import PICTURES, RULES, Rules
 from everlong.errors import RunError
 from everlong.models.base import Model
 from everlong.storage import disk_errors
@@ -24,9 +25,10 @@ from everlong.train.config import RESULT_NEUTRAL, TrainConfig
 from everlong.train.task import Task
 
 TRAIN, LOCK = "train.json", ".lock"
+EXAMPLES, HELD_OUT_EXAMPLES = "examples", "examples-valid"
 OURS = {
     *(CONFIG, TRAIN, LOCK, CHECKPOINTS, "metrics.jsonl", "tensorboard", "tokenizer.json"),
-    *("store", "valid", "examples", "examples-valid"),
+    *("store", "valid", EXAMPLES, HELD_OUT_EXAMPLES, PICTURES),
 }
 
 
@@ -90,6 +92,7 @@ def describe_run(folder: Path, task: Task, config: TrainConfig) -> None:
         RunError: the disk is full.
     """
     describe(folder, task.objective.model, task.tokenizer, config, task.facts())
+    task.keep(folder)
 
 
 def describe(
@@ -115,15 +118,35 @@ def training_of(folder: Path) -> TrainConfig:
     return TrainConfig.parse(cast("dict[str, Any]", read_sealed(folder / TRAIN)["training"]))
 
 
-def rules_of(folder: Path) -> Rules | None:
-    """How the sequences of a run are drawn; ``None`` where none are.
+def examples_of(folder: Path) -> Mapping[str, Any]:
+    """What the task of a run says about its examples: the names of labels, say.
 
     Raises:
         DamagedFile: ``train.json`` is missing or altered.
     """
-    about = cast("dict[str, dict[str, Any]]", read_sealed(folder / TRAIN))
-    rules = RULES.get(about["training"].get("task", "lm"))
-    return rules and rules.parse(about["data"])
+    return cast("dict[str, Any]", read_sealed(folder / TRAIN)["data"])["about"]
+
+
+def rules_of(folder: Path) -> Rules | None:
+    """How the sequences of a run are drawn, and what from; ``None`` where none are.
+
+    Raises:
+        DamagedFile: ``train.json`` is missing or altered, or what the sequences are drawn from is.
+    """
+    rules = RULES.get(training_of(folder).task)
+    if rules is None:
+        return None
+    fields = {name: value for name, value in data_of(folder).items() if name in rules.model_fields}
+    return rules.parse(fields).kept_in(folder)
+
+
+def data_of(folder: Path) -> dict[str, Any]:
+    """What a run says of its data.
+
+    Raises:
+        DamagedFile: ``train.json`` is missing or altered.
+    """
+    return cast("dict[str, Any]", read_sealed(folder / TRAIN)["data"])
 
 
 def require_same_run(folder: Path, task: Task, config: TrainConfig) -> None:
@@ -134,7 +157,7 @@ def require_same_run(folder: Path, task: Task, config: TrainConfig) -> None:
         DamagedFile: ``config.json`` or ``train.json`` is missing or altered.
     """
     model = task.objective.model
-    about, data_then = read_sealed(folder / CONFIG), read_sealed(folder / TRAIN)["data"]
+    about = read_sealed(folder / CONFIG)
     require_equal("architecture", {"architecture": about["architecture"]}, {"architecture": model.architecture}, folder)
     # Parsed, so that fields that are newer than the run have their defaults.
     before = type(model.config).parse(cast("dict[str, Any]", about["model"]))
@@ -144,7 +167,7 @@ def require_same_run(folder: Path, task: Task, config: TrainConfig) -> None:
         theirs.pop(name, None)
         ours.pop(name, None)
     require_equal("training", theirs, ours, folder)
-    require_equal("data", data_then, task.facts(), folder)
+    require_equal("data", data_of(folder), task.facts(), folder)
 
 
 def require_equal(kind: str, theirs: Any, ours: Mapping[str, Any], folder: Path) -> None:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, final
 
 from everlong.data import ExampleStore, Tokenizer, TokenStore
@@ -92,6 +93,14 @@ class Task(ABC):
     @abstractmethod
     def facts(self) -> dict[str, Any]:
         """What the model is taught from, as JSON values: a run does not go on with anything else."""
+
+    def keep(self, folder: Path) -> None:
+        """Write what a run needs besides, to be resumed and measured: nothing, unless a task says otherwise.
+
+        Raises:
+            RunError: the disk is full.
+        """
+        del folder
 
     @abstractmethod
     def reader(self, world: World) -> Reader[Any]:

@@ -2,8 +2,11 @@
 
     lm, mlm        text                              everlong.train.text_tasks
     copy, ...      rules that draw sequences         everlong.train.episodes
+    babi           stories with questions            everlong.train.babi
+    classify       texts with labels                 everlong.train.classify
+    translate      pairs of texts                    everlong.train.translate
 
-A task with examples of its own is a file like everlong.train.example_task's children, and an entry of `TASKS`.
+A task with examples of its own is a child of `ExampleTask` (everlong.train.example_task) and an entry of `TASKS`.
 """
 
 from collections.abc import Callable
@@ -17,12 +20,15 @@ from everlong.errors import ConfigError
 from everlong.models import describe_model, list_models
 from everlong.models.base import Model, VectorConfig
 from everlong.models.registry import Kind
+from everlong.train.babi import Babi
+from everlong.train.classify import Classify
 from everlong.train.config import TaskName, TrainConfig
 from everlong.train.episodes import episodes
 from everlong.train.task import Given, Material, Task
 from everlong.train.text_tasks import hidden_tokens, next_tokens
+from everlong.train.translate import Translate
 
-TASK_OF_KIND: dict[Kind, TaskName] = {"causal": "lm", "encoder": "mlm"}
+TASK_OF_KIND: dict[Kind, TaskName] = {"causal": "lm", "encoder": "mlm", "seq2seq": "translate"}
 """What models of each kind learn unless a task is named."""
 
 MATERIALS: dict[type[Material], str] = {TokenStore: "a corpus", Rules: "rules", ExampleStore: "examples"}
@@ -47,6 +53,9 @@ def vector_readers() -> list[str]:
 TASKS: dict[str, Entry] = {
     "lm": Entry(make=next_tokens, material=TokenStore, learners=partial(list_models, "causal")),
     "mlm": Entry(make=hidden_tokens, material=TokenStore, learners=partial(list_models, "encoder")),
+    "babi": Entry(make=Babi, material=ExampleStore, learners=partial(list_models, "causal")),
+    "classify": Entry(make=Classify, material=ExampleStore, learners=partial(list_models, "encoder")),
+    "translate": Entry(make=Translate, material=ExampleStore, learners=partial(list_models, "seq2seq")),
     **{name: Entry(make=episodes, material=Rules, learners=vector_readers) for name in RULES},
 }
 

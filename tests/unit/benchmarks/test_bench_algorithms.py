@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from benchmarks import algorithms
-from benchmarks.algorithms import Job, learned_after, run, table, unfinished
+from benchmarks.algorithms import Job, learned_after, run, table
+from benchmarks.pieces import unfinished
+from tests.drawings import write_zip
 
 RESULT = Path("copy.json")
 
@@ -39,6 +41,19 @@ def test_a_run_says_what_it_measured(tmp_path: Path, monkeypatch: pytest.MonkeyP
     row = run(tiny)
     assert tiny.asked.items() <= row.items()
     assert [trial["sizes"] for trial in row["trials"]][-1] == {"length": 120}
-    assert tiny.training().steps == 2
+    assert tiny.training().steps == 8
     assert run(tiny)["trials"] == row["trials"]
-    assert "lstm        1" in table([row])
+    assert "lstm                  1" in table([row])
+
+
+def test_pictures_and_graphs_have_machines_of_their_papers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mann = job("mann", task="omniglot").asked["config"]
+    assert mann == {"d_model": 200, "n_layers": 1, "memory_slots": 128, "slot_size": 40, "n_reads": 4}
+    assert job("dnc", task="graph-traversal").asked["config"]["n_reads"] == 5
+    assert job("lstm", task="omniglot").asked["config"] == algorithms.SIZES["lstm"]
+    pictures = (write_zip(tmp_path / "a.zip", 6, 10), write_zip(tmp_path / "b.zip", 6, 10, seed=1))
+    monkeypatch.setitem(algorithms.SIZES, "lstm", {"d_model": 4, "n_layers": 1})
+    tiny = job("lstm", task="omniglot", folder=tmp_path, settings={"eval_sequences": 2}, pictures=pictures)
+    row = run(tiny)
+    assert [len(trial["by_instance"]) for trial in row["trials"]] == [10, 10]
+    assert f"{100 * row['trials'][-1]['wrong_answers']:.4f}" in table([row])

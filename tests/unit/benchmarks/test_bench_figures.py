@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from benchmarks import operations, report
-from benchmarks.case import ATTENTION, COMPRESSIVE, HASHED, RECURRENT, SPARSE, WINDOWED, Case
+from benchmarks.case import ATTENTION, COMPRESSIVE, HASHED, MACHINE, RECURRENT, SPARSE, WINDOWED, Case
 from benchmarks.machine import commit, cpu_model, describe
 from benchmarks.reading import checkpoints
 from benchmarks.turns import Turns
@@ -45,7 +45,7 @@ def test_each_memory_counts_the_keys_that_its_queries_see():
     assert keys(operations.fixed, nine) == pytest.approx((1 + 2 + 3 + 2 + 3 + 4 + 3 + 4 + 5) / 9)
 
 
-@pytest.mark.parametrize("case", [ATTENTION, COMPRESSIVE, HASHED, RECURRENT, SPARSE, WINDOWED])
+@pytest.mark.parametrize("case", [ATTENTION, COMPRESSIVE, HASHED, MACHINE, RECURRENT, SPARSE, WINDOWED])
 def test_a_toy_has_no_more_of_anything_and_nothing_new(case: Case):
     toy, full = case.small().to_json(), case.to_json()
     assert toy["d_model"] < full["d_model"]

@@ -167,7 +167,7 @@ def test_a_contestant_that_has_become_too_slow_is_spared_longer_texts(monkeypatc
 
     monkeypatch.setattr(lengths, "take_turns", take_turns)
     monkeypatch.setattr(lengths, "Worker", worker)
-    row = lengths.sweep(peers.TORCH_SDPA, rosters.DENSE, "forward", ONCE)
+    row = lengths.sweep(peers.TORCH_SDPA, rosters.DENSE, "forward", ONCE, (1024, 65_536))
     assert asked == [(1024, "forward", 1), (2048, "forward", 1), (4096, "forward", 1)]
     assert row["exponent"] == pytest.approx(2.0)
     assert (row["1k"], row["4k"], row["peak MB"]) == (1e3, 16e3, 4096.0)

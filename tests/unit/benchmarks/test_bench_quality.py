@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.quality import Job, unfinished
+from benchmarks.pieces import unfinished
+from benchmarks.quality import Job
 
 RESULT = Path("quality.json")
 

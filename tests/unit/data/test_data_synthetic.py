@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tests.drawings import drawn
 from torch import Tensor
 
 from everlong.data.synthetic import (
@@ -13,6 +14,7 @@ from everlong.data.synthetic import (
     DynamicNGram,
     Episode,
     EpisodeReader,
+    Omniglot,
     PrioritySort,
     RepeatCopy,
     collate,
@@ -141,15 +143,46 @@ def test_the_best_estimator_counts() -> None:
 @pytest.mark.parametrize("name", RULES)
 def test_a_task_is_what_it_says(name: str) -> None:
     rules = RULES[name]()
+    if isinstance(rules, Omniglot):
+        rules = rules.with_pictures(drawn(6, 12), drawn(6, 12))
     assert rules.name == name
     for n, sizes in enumerate([*(rules.draw_sizes(generator(n)) for n in range(5)), *rules.trials()]):
         episode = rules.draw(generator(n), sizes)
         assert episode.inputs.shape[1] == rules.input_size
-        assert episode.targets.shape == (len(episode.inputs), rules.output_size)
+        choices = max(1, rules.choices)
+        assert episode.targets.shape == (len(episode.inputs), rules.output_size // choices)
+        assert rules.output_size % choices == 0
         given = episode.targets[asked(episode)]
-        assert set(given.unique().tolist()) <= {0.0, 1.0}
+        assert set(given.unique().tolist()) <= set(range(rules.choices or 2))
+        assert (episode.marks is None) == (rules.mark == "")
         again = rules.draw(generator(n), sizes)
         assert torch.equal(again.inputs, episode.inputs)
+    assert rules.unit == ("answers" if rules.choices else "bits")
+    assert (rules.measured() is rules) == (rules.sources() == {})
+
+
+@pytest.mark.parametrize(("rules", "sizes"), [(Copy(), {"length": 5}), (RepeatCopy(), {"length": 3, "repeats": 4})])
+def test_copies_say_when_an_answer_was_shown(rules: Copy | RepeatCopy, sizes: dict[str, int]) -> None:
+    episode = rules.draw(rng(), sizes)
+    shown_at = rules.shown_at(episode)
+    # All answers but the bit that ends the copies.
+    assert list(shown_at) == episode.asked.nonzero()[:, 0].tolist()[: 5 if rules.name == "copy" else 12]
+    for answered, shown in shown_at.items():
+        assert torch.equal(episode.targets[answered, : rules.bits], episode.inputs[shown, : rules.bits])
+    assert sorted(set(shown_at.values())) == list(range(sizes["length"]))
+
+
+def test_other_tasks_show_no_answers() -> None:
+    rules = PrioritySort()
+    assert rules.shown_at(rules.draw(rng(), rules.largest)) == {}
+
+
+def test_the_largest_sizes_of_training() -> None:
+    assert Copy(max_length=7).largest == {"length": 7}
+    assert RepeatCopy(max_length=3, max_repeats=2).largest == {"length": 3, "repeats": 2}
+    assert AssociativeRecall(max_items=4).largest == {"items": 4}
+    assert PrioritySort(items=5, answers=3).largest == {"items": 5, "answers": 3}
+    assert Omniglot(instances=4).largest == {"instances": 4}
 
 
 def test_published_sizes() -> None:

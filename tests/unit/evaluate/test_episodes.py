@@ -1,22 +1,26 @@
-"""Bits that are asked for: what they cost, and how many are wrong."""
+"""Answers that are asked for: what they cost, how many are wrong, and at which mark."""
 
+import itertools
 import math
 from typing import Any
 
 import pytest
 import torch
 
-from everlong.data.synthetic import Copy, DynamicNGram, collate
+from everlong.data import Chunk
+from everlong.data.synthetic import Copy, DynamicNGram, GraphTraversal, Omniglot, ShortestPath, collate
 from everlong.errors import ConfigError
 from everlong.evaluate.episodes import (
+    answer_losses,
     answers,
-    bit_losses,
-    count_wrong,
+    are_wrong,
+    count_by,
     draw_measured,
     evaluate_episodes,
 )
 from everlong.models import create_model
 from everlong.shapes import IGNORE
+from tests.drawings import drawn
 
 RULES = Copy(max_length=3, bits=2)
 SIZES: dict[str, Any] = {"d_model": 8, "n_layers": 1, "memory_slots": 5, "slot_size": 3}
@@ -32,10 +36,84 @@ def test_bits_cost_the_logarithm_of_their_chance() -> None:
     logits = torch.tensor([[[2.0, -1.0], [0.5, 3.0]]], dtype=torch.float64)
     targets = torch.tensor([[[1.0, 1.0], [IGNORE, 0.0]]])
     chances = [1 / (1 + math.exp(-2)), 1 / (1 + math.exp(1)), 1 - 1 / (1 + math.exp(-3))]
-    losses = bit_losses(logits, targets)
+    losses = answer_losses(logits, targets)
     assert losses[0, 1, 0] == 0
     assert float(losses.sum()) == pytest.approx(-sum(math.log(chance) for chance in chances))
-    assert int(count_wrong(logits, targets)) == 2
+    assert are_wrong(logits, targets).tolist() == [[[False, True], [False, True]]]
+
+
+def test_a_choice_costs_the_logarithm_of_its_chance_among_its_own() -> None:
+    logits = torch.tensor([[[2.0, -1.0, 0.5, 0.0, 0.0, 3.0], [0.0, 1.0, 2.0, 4.0, 1.0, 1.0]]], dtype=torch.float64)
+    targets = torch.tensor([[[0.0, 1.0], [IGNORE, 0.0]]])
+    losses = answer_losses(logits, targets)
+    chances = [
+        [math.exp(2) / (math.exp(2) + math.exp(-1) + math.exp(0.5)), 1 / (2 + math.exp(3))],
+        [1.0, math.exp(4) / (math.exp(4) + 2 * math.exp(1))],
+    ]
+    expected = torch.tensor([[[-math.log(chance) for chance in step] for step in chances]], dtype=torch.float64)
+    torch.testing.assert_close(losses, expected)
+    assert are_wrong(logits, targets).tolist() == [[[False, True], [False, False]]]
+
+
+def test_losses_are_taken_in_float32_and_pass_gradients_where_something_is_asked() -> None:
+    logits = torch.randn(2, 3, 10, requires_grad=True)
+    targets = torch.tensor([[[1.0, 4.0], [IGNORE, 0.0], [IGNORE, IGNORE]]]).expand(2, 3, 2)
+    assert answer_losses(logits.bfloat16(), targets).dtype == torch.float32
+    answer_losses(logits, targets).sum().backward()
+    assert logits.grad is not None
+    moved = logits.grad.unflatten(-1, (2, 5)).abs().sum(dim=-1) > 0
+    assert torch.equal(moved, targets != IGNORE)
+
+
+def test_answers_are_counted_by_mark() -> None:
+    marks = torch.tensor([[0, 1, 2], [2, 2, 0]])
+    said = torch.tensor([[[1, 1], [0, 1], [0, 0]], [[1, 1], [1, 0], [0, 0]]]).bool()
+    assert count_by(marks, said) == {0: 2, 1: 1, 2: 3}
+
+
+def test_a_trial_tells_answers_apart_by_their_marks() -> None:
+    rules = GraphTraversal(min_nodes=4, max_nodes=4, max_steps=2)
+    right = itertools.count()
+
+    def answer(_: Any, chunk: Chunk) -> torch.Tensor:
+        """The right digits, but for the hundreds, of which every second step's are one too high."""
+        logits = torch.zeros(*chunk.targets.shape, 10)
+        logits.scatter_(-1, chunk.targets.clamp(min=0).long()[..., None], 5.0)
+        for lane, step in (chunk.targets[..., 0] != IGNORE).nonzero().tolist():
+            if next(right) % 2:
+                logits[lane, step, 0] = logits[lane, step, 0].roll(1)
+        return logits.flatten(2)
+
+    model = create_model("ntm", input_size=92, output_size=30, **SIZES)
+    trials = ({"nodes": 4, "steps": 2},)
+    (found,) = evaluate_episodes(model, rules, trials=trials, sequences=6, lanes=4, answer=answer)
+    assert (found.unit, found.mark, found.n_answers, found.n_wrong) == ("answers", "step", 6 * 2 * 3, 6)
+    assert found.by_mark == {1: (18, 0), 2: (18, 6)}
+    told = found.to_dict()
+    assert (told["wrong_answers"], told["n_answers"]) == (1 / 6, 36)
+    assert told["by_step"] == [
+        {"step": 1, "accuracy": 1.0, "n_answers": 18},
+        {"step": 2, "accuracy": 2 / 3, "n_answers": 18},
+    ]
+    assert "wrong_bits" not in told
+    certain = -math.log(math.exp(5) / (math.exp(5) + 9))
+    assert found.nats == pytest.approx(30 * certain + 6 * (certain + 5), rel=1e-4)
+
+
+def test_what_is_measured_is_held_out() -> None:
+    rules = Omniglot(classes=2, instances=2).with_pictures(drawn(3, 2, seed=1), drawn(3, 2, seed=2))
+    seen: list[torch.Tensor] = []
+
+    def answer(_: Any, chunk: Chunk) -> torch.Tensor:
+        seen.append(chunk.tokens[..., :400])
+        return torch.zeros(*chunk.tokens.shape[:2], 2)
+
+    model = create_model("ntm", input_size=402, output_size=2, **SIZES)
+    (found,) = evaluate_episodes(model, rules, trials=(None,), sequences=3, lanes=3, answer=answer)
+    assert found.bits_per_sequence == pytest.approx(4)
+    ink = seen[0].view(-1, 20, 20)
+    held_out = [drawing.float().rot90(turn) / 255 for drawing in rules.pictures[1].drawings for turn in range(4)]
+    assert all(any(torch.equal(shown, drawing) for drawing in held_out) for shown in ink)
 
 
 @pytest.mark.parametrize("name", ["ntm", "dnc", "mann", "lstm"])
@@ -47,8 +125,8 @@ def test_a_trial_is_its_sequences_one_by_one(name: str) -> None:
         for episode in drawn:
             chunk = collate([episode])
             logits, _ = model(chunk.tokens.double(), starts=chunk.starts, lengths=chunk.lengths)
-            nats += float(bit_losses(logits, chunk.targets).sum())
-            wrong += int(count_wrong(logits, chunk.targets))
+            nats += float(answer_losses(logits, chunk.targets).sum())
+            wrong += int(are_wrong(logits, chunk.targets).sum())
     (found,) = evaluate_episodes(
         model,
         RULES,
@@ -58,8 +136,10 @@ def test_a_trial_is_its_sequences_one_by_one(name: str) -> None:
         answer=lambda _, chunk: model(chunk.tokens.double())[0],
     )
     assert found.bits_per_sequence == pytest.approx(nats / math.log(2) / 4)
-    assert (found.n_bits, found.n_wrong, found.wrong_bits) == (4 * 5 * 2, wrong, wrong / 40)
+    assert (found.n_answers, found.n_wrong, found.wrong) == (4 * 5 * 2, wrong, wrong / 40)
     assert found.label == "length 5"
+    assert (found.unit, found.by_mark) == ("bits", {})
+    assert set(found.to_dict()) == {"sizes", "bits_per_sequence", "wrong_bits", "n_sequences", "n_bits"}
 
 
 def test_padding_that_is_read_changes_nothing() -> None:
@@ -103,3 +183,5 @@ def test_what_does_not_fit_is_refused() -> None:
     message = r"task=copy shows vectors of 9 numbers and asks for 8 bits; the model has input_size=3 and output_size=2"
     with pytest.raises(ConfigError, match=message):
         evaluate_episodes(model, Copy(), trials=(None,), sequences=1, lanes=1)
+    with pytest.raises(ConfigError, match=r"task=shortest-path shows vectors of 92 numbers and asks for 90 logits"):
+        evaluate_episodes(model, ShortestPath(), trials=(None,), sequences=1, lanes=1)

@@ -8,10 +8,16 @@ from hypothesis import strategies as st
 
 from everlong.errors import ConfigError
 from everlong.models.bert import BertConfig
+from everlong.models.encoder_decoder import EncoderDecoderConfig
+from everlong.models.han import HANConfig
+from everlong.models.hierarchical_encoder import HierarchicalEncoderConfig
+from everlong.models.hierarchical_transformer import HierarchicalTransformerConfig
 from everlong.models.longformer import LongformerConfig
 from everlong.models.longformer_encoder import LongformerEncoderConfig
+from everlong.models.longformer_encoder_decoder import LongformerEncoderDecoderConfig
 from everlong.models.mann import MANNConfig
 from everlong.models.ntm import NTMConfig
+from everlong.models.recurrent_encoder_decoder import RecurrentEncoderDecoderConfig
 from everlong.models.transformer import TransformerConfig
 from everlong.models.transformer_xl import TransformerXLConfig
 
@@ -73,6 +79,54 @@ from everlong.models.transformer_xl import TransformerXLConfig
             {"window": (4, 7), "n_layers": 2},
             r"window=7 of layer 1 cannot be halved, and half of it is seen to each side; give 8",
         ),
+        (EncoderDecoderConfig, {"d_model": 100, "n_heads": 8}, r"d_model=100 does not divide into n_heads=8"),
+        (EncoderDecoderConfig, {"d_model": 9, "n_heads": 3}, r"d_model=9 must be even: half of a position's encoding"),
+        (
+            EncoderDecoderConfig,
+            {"d_model": 12, "n_heads": 4, "positions": "rotary"},
+            r"heads of width 3 cannot be rotated, .*choose an even width, or positions='sinusoidal'",
+        ),
+        (EncoderDecoderConfig, {"positions": "learned"}, r"positions = 'learned' does not fit: .*'sinusoidal' or 'rot"),
+        (
+            LongformerEncoderDecoderConfig,
+            {"norm": "post"},
+            r"norm='post' is not for Longformer's layers, which begin with a norm; give 'pre'",
+        ),
+        (LongformerEncoderDecoderConfig, {"window": 7}, r"window=7 of layer 0 cannot be halved"),
+        (LongformerEncoderDecoderConfig, {"d_model": 12}, r"a head of d_model=12 / n_heads=4 has an odd width"),
+        (
+            RecurrentEncoderDecoderConfig,
+            {"d_model": 9},
+            r"d_model=9 cannot be halved, and half of a source state reads forwards, half backwards; give 10",
+        ),
+        (
+            RecurrentEncoderDecoderConfig,
+            {"score": "bilinear"},
+            r"RecurrentEncoderDecoderConfig.score = 'bilinear' does not fit: .*'additive', 'concat', 'cosine', 'dot'",
+        ),
+        (
+            HierarchicalTransformerConfig,
+            {"encoder_layers": 4},
+            r"encoder_layers=4 of n_layers=4 leave none to read the summaries; give n_layers=5 or more",
+        ),
+        (
+            HierarchicalTransformerConfig,
+            {"paragraph_token": 256},
+            r"paragraph_token=256 is no token of a vocabulary of 256; give the id that the tokenizer gives",
+        ),
+        (HierarchicalTransformerConfig, {"segment": 1}, r"segment = 1 does not fit: .*greater than or equal to 2"),
+        (HANConfig, {"d_model": 9}, r"d_model=9 cannot be shared by two directions; give d_model=10"),
+        (
+            HierarchicalEncoderConfig,
+            {"layout": "DS"},
+            r"layout='DS' must be of S \(each section\) and D \(across sections\) and begin with S",
+        ),
+        (HierarchicalEncoderConfig, {"layout": "SX"}, r"layout='SX' must be of S .* give SD, SSD or the like"),
+        (
+            HierarchicalEncoderConfig,
+            {"d_model": 12, "n_heads": 4},
+            r"heads of width 3 cannot be rotated, which takes pairs; give d_model=16",
+        ),
         (TransformerXLConfig, {"d_model": 100, "n_heads": 8}, r"d_model=100 does not divide into n_heads=8"),
         (
             TransformerXLConfig,
@@ -113,6 +167,9 @@ def test_derived_sizes() -> None:
     assert TransformerConfig(n_layers=3, context=9).reach == 24
     assert LongformerConfig(n_layers=2, window=(3, 5), dilation=(2, (1, 1, 3, 1)), n_global=0).reach == 4 + 12
     assert LongformerConfig().reach is None
+    assert EncoderDecoderConfig(n_layers=3, context=9).reach == 24
+    assert LongformerEncoderDecoderConfig(n_layers=3, context=9, window=2).reach == 24
+    assert RecurrentEncoderDecoderConfig().reach is None
     assert LongformerEncoderConfig(n_layers=2, window=(2, 8), dilation=(1, (1, 1, 3, 1))).reach == 1 + 12
     assert TransformerXLConfig(n_layers=3, segment=4, mem_len=8).reach == 3 * 8 + 3
     assert TransformerXLConfig(n_layers=3, segment=4, mem_len=8, same_length=True).reach == 3 * 7

@@ -9,7 +9,7 @@ from torch import Tensor
 from everlong.errors import ConfigError, ShapeError
 from everlong.models import Encoder, create_model, list_models
 from everlong.models.bert import Bert, BertConfig
-from everlong.models.encoder import check_global_mask
+from everlong.models.encoder import check_marks
 from everlong.shapes import IGNORE
 
 NAMES = list_models("encoder")
@@ -81,11 +81,38 @@ def test_a_mask_for_an_encoder_without_global_tokens(name: str) -> None:
         encoder(tokens, global_mask=torch.ones_like(tokens, dtype=torch.bool))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_sections_for_an_encoder_that_reads_in_none(name: str) -> None:
+    encoder, tokens = make(name), some_tokens()
+    marks = torch.zeros_like(tokens, dtype=torch.bool)
+    if not encoder.has_sections:
+        for read in (encoder, encoder.pool):
+            with pytest.raises(ShapeError, match=rf"{name} does not read in sections\. Leave out sections"):
+                read(tokens, sections=marks)
+        return
+    # The first token begins a section whether that is said or not.
+    first = marks.clone()
+    first[:, 0] = True
+    assert torch.equal(encoder(tokens, sections=marks), encoder(tokens, sections=first))
+
+
+def test_a_text_is_summed_up_as_the_mean_of_its_tokens_or_of_its_global_ones() -> None:
+    encoder, tokens, lengths = make("longformer-encoder"), some_tokens(), torch.tensor([4, 9])
+    hidden = encoder(tokens, lengths=lengths)
+    expected = torch.stack([hidden[0, :4].mean(dim=0), hidden[1].mean(dim=0)])
+    torch.testing.assert_close(encoder.pool(tokens, lengths=lengths), expected)
+    mask = torch.zeros(2, 9, dtype=torch.bool)
+    mask[1, [0, 3]] = True
+    hidden = encoder(tokens, lengths=lengths, global_mask=mask)
+    expected = torch.stack([hidden[0, :4].mean(dim=0), hidden[1, [0, 3]].mean(dim=0)])
+    torch.testing.assert_close(encoder.pool(tokens, lengths=lengths, global_mask=mask), expected)
+
+
 @pytest.mark.parametrize("mask", [torch.ones(2, 9), torch.ones(2, 8, dtype=torch.bool)])
 def test_a_global_mask_that_does_not_fit(mask: Tensor) -> None:
     message = r"global_mask must be bool of shape \[2, 9\] like tokens, got torch\.\w+ of shape \[2, [89]\]"
     with pytest.raises(ShapeError, match=message):
-        check_global_mask(mask, like=some_tokens())
+        check_marks(mask, name="global_mask", like=some_tokens())
 
 
 def test_padding_is_never_global() -> None:

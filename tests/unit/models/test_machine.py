@@ -41,6 +41,13 @@ def test_the_interface_of_a_dnc_has_the_published_size(reads: int, width: int) -
     assert access.interface.size == width * reads + 3 * width + 5 * reads + 3
 
 
+@pytest.mark.parametrize(("name", "fixed", "by_slot"), [("ntm", 1, 1 + 1), ("dnc", 4, 4 + 3 + 128), ("mann", 4, 4 + 1)])
+def test_a_session_takes_the_bytes_of_its_numbers(name: str, fixed: int, by_slot: int) -> None:
+    """At default sizes: two states of the controller, what was read, 128 rows with their weights, and a position."""
+    numbers = 2 * 256 + 32 * fixed + 128 * (32 + by_slot)
+    assert create_model(name).init_memory(3).nbytes == 3 * (4 * numbers + 8)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_reads_reach_the_controller_at_the_next_step_and_the_answer_at_this_one(name: str) -> None:
     model = make(name).double()
@@ -63,6 +70,16 @@ def test_weights_of_an_ntm_stay_weights() -> None:
         memory = memory.detach()
         torch.testing.assert_close(memory.weights.sum(dim=-1), torch.ones_like(memory.weights[..., 0]))
         assert float(memory.weights.min()) >= 0
+
+
+def test_heads_of_a_new_ntm_begin_in_the_first_row_and_step_from_there() -> None:
+    model = create_model("ntm", vocab_size=5, d_model=16, memory_slots=12, slot_size=4, n_reads=2, n_writes=2).eval()
+    with torch.inference_mode():
+        _, memory = model(torch.randint(5, (3, 1)))
+    assert bool((model.first_weights.softmax(dim=-1)[:, 0] > 0.999).all())
+    # One step away from the first row at most, but for what little is found by content and evenly spread.
+    near = memory.weights[..., [11, 0, 1]].sum(dim=-1)
+    assert bool((near > 0.8).all())
 
 
 def test_an_ntm_replaces_a_row_exactly() -> None:
@@ -202,7 +219,7 @@ def test_what_does_not_fit_a_model_of_vectors(name: str) -> None:
         make(name)(torch.zeros(2, 9, 5))
 
 
-@pytest.mark.parametrize("scale", [0.0, 1e3, 1e30])
+@pytest.mark.parametrize("scale", [0.0, 1e-42, 1e3, 1e30])
 @pytest.mark.parametrize(("name", "fields"), [("ntm", {}), ("dnc", {}), ("dnc", REPAIRS), ("mann", {})], ids=str)
 def test_extreme_inputs_stay_finite_with_their_gradients(name: str, fields: dict[str, Any], scale: float) -> None:
     model = make(name, input_size=5, **fields)
@@ -227,6 +244,20 @@ def test_extreme_weights_of_the_interface_stay_finite(name: str, factor: float) 
         losses.sum().backward()
         memory = memory.detach()
     assert all(bool(leaf.isfinite().all()) for leaf in memory.flatten().values())
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters())
+
+
+@pytest.mark.parametrize("scale", [1e-42, 1e4])
+@pytest.mark.parametrize(("name", "fields"), [("ntm", {}), ("dnc", {}), ("dnc", REPAIRS), ("mann", {})], ids=str)
+def test_extreme_weights_of_everything_stay_finite(name: str, fields: dict[str, Any], scale: float) -> None:
+    """The controller and the answer too: where all weights are tiny, and where every gate is shut or open."""
+    model = make(name, **fields)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(scale)
+    losses, memory, _ = model.token_losses(torch.randint(11, (2, 40)), torch.randint(11, (2, 40)))
+    losses.sum().backward()
+    assert all(bool(leaf.isfinite().all()) for leaf in (losses, *memory.flatten().values()))
     assert all(bool(p.grad.isfinite().all()) for p in model.parameters())
 
 

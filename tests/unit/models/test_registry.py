@@ -4,13 +4,13 @@ import pytest
 
 import everlong
 from everlong.errors import ConfigError
-from everlong.models import Encoder, LanguageModel, create_model, describe_model, list_models
+from everlong.models import Encoder, LanguageModel, Seq2Seq, create_model, describe_model, list_models
 
 
 def test_names() -> None:
     assert {"bert", "gru", "lstm", "transformer", "transformer-xl"} <= set(list_models())
     assert list_models() == sorted(list_models())
-    for kind in ("causal", "encoder"):
+    for kind in ("causal", "encoder", "seq2seq"):
         assert list_models(kind) == [name for name in list_models() if describe_model(name)[0] == kind]
     assert everlong.create_model is create_model
 
@@ -22,7 +22,7 @@ def test_each_has_a_kind_a_config_and_a_line(name: str) -> None:
     assert config().vocab_size == 256
     assert line.endswith(".")
     model = create_model(name, d_model=16)
-    assert isinstance(model, {"causal": LanguageModel, "encoder": Encoder}[kind])
+    assert isinstance(model, {"causal": LanguageModel, "encoder": Encoder, "seq2seq": Seq2Seq}[kind])
     assert model.architecture == name
     assert type(model.config) is config
 

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from everlong.nn.allocation import (
+    AllocationFactors,
+    UseFactors,
     allocate,
     allocate_back,
     kept_by_each,
@@ -14,7 +16,6 @@ from everlong.nn.allocation import (
     least_used_first,
     product_of_others,
     use,
-    use_back,
 )
 from everlong.nn.content import EPSILON
 
@@ -24,7 +25,14 @@ def rand(*shape: int) -> Tensor:
 
 
 def share(usage: Tensor) -> Tensor:
-    return allocate(usage, least_used_first(usage))[0]
+    return allocate(usage, least_used_first(usage)).shares
+
+
+def share_back(usage: Tensor, d_shares: Tensor) -> Tensor:
+    order, d_usage = least_used_first(usage), torch.zeros_like(usage)
+    _, *parts = allocate(usage, order)
+    allocate_back(AllocationFactors.of(order, *parts), d_shares, d_usage)
+    return d_usage
 
 
 usages = st.lists(st.one_of(st.sampled_from([0.0, 0.5, 1.0]), st.floats(0, 1)), min_size=1, max_size=9)
@@ -100,22 +108,27 @@ def test_the_product_of_others_needs_no_division(heads: int) -> None:
 def test_derivatives_are_those_of_autograd() -> None:
     usage, written, retention = (x.requires_grad_() for x in (rand(2, 6), rand(2, 6), rand(2, 6)))
     used = use(usage, written, retention)
-    order = least_used_first(used.detach())
-    shares, ordered, ahead = allocate(used, order)
     d_shares = torch.randn(2, 6, dtype=torch.float64)
-    expected = torch.autograd.grad(shares, [usage, written, retention], d_shares)
+    expected = torch.autograd.grad(share(used), [usage, written, retention], d_shares)
     with torch.no_grad():
-        ours = use_back(usage, written, retention, allocate_back(order, ordered, ahead, d_shares))
+        d_used = share_back(used, d_shares)
+        ours = [d_used * factor for factor in UseFactors.of(usage, written, retention)]
     for mine, theirs in zip(ours, expected, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
 
 
-def test_the_derivative_of_an_empty_memory_is_that_of_autograd_and_finite_in_float32() -> None:
-    for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-4)):
-        usage = torch.zeros(1, 128, dtype=dtype).requires_grad_()
-        order = least_used_first(usage.detach())
-        shares, ordered, ahead = allocate(usage, order)
-        d_shares = torch.randn(1, 128, dtype=dtype)
-        (expected,) = torch.autograd.grad(shares, [usage], d_shares)
-        found = allocate_back(order, ordered.detach(), ahead.detach(), d_shares)
-        torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+def test_the_gradient_of_a_share_is_added_to_what_there_is() -> None:
+    usage, d_shares, d_usage = rand(2, 6), rand(2, 6), rand(2, 6)
+    order, before = least_used_first(usage), d_usage.clone()
+    allocate_back(AllocationFactors.of(order, *allocate(usage, order)[1:]), d_shares, d_usage)
+    torch.testing.assert_close(d_usage - before, share_back(usage, d_shares))
+
+
+@pytest.mark.parametrize("fill", [0.0, 0.3, 1.0])
+def test_the_derivative_in_float32_is_finite_and_that_of_float64(fill: float) -> None:
+    """An empty memory, in which the product of a few usages is nothing that float32 holds; a full one."""
+    usage, d_shares = torch.full((1, 128), fill, dtype=torch.float64), torch.randn(1, 128, dtype=torch.float64)
+    (expected,) = torch.autograd.grad(share(usage.requires_grad_()), [usage], d_shares)
+    torch.testing.assert_close(share_back(usage.detach(), d_shares), expected, rtol=1e-9, atol=1e-9)
+    single = share_back(usage.detach().float(), d_shares.float())
+    torch.testing.assert_close(single.double(), expected, rtol=1e-4, atol=1e-4)

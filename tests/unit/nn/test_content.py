@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from everlong.nn.content import ask, ask_back, find, find_back, softmax_back
+from everlong.nn.content import (
+    ask,
+    ask_back,
+    find,
+    find_back,
+    inverse_lengths,
+    inverse_lengths_back,
+    softmax_back,
+)
 
 
 def randn(*shape: int) -> Tensor:
@@ -12,7 +20,25 @@ def randn(*shape: int) -> Tensor:
 
 
 def weights(matrix: Tensor, keys: Tensor, strength: Tensor, mask: Tensor | None = None) -> Tensor:
-    return find(matrix, ask(keys, strength, mask).query, mask).weights
+    return find(matrix, ask(keys, strength, mask).query, inverse_lengths(matrix, mask)).weights
+
+
+def gradients(
+    matrix: Tensor, keys: Tensor, strength: Tensor, mask: Tensor | None, d_weights: Tensor
+) -> tuple[Tensor, ...]:
+    """Of the matrix, keys, strengths and the mask, put together as a step of a model does it."""
+    asked, inverse = ask(keys, strength, mask), inverse_lengths(matrix, mask)
+    d_matrix = torch.zeros_like(matrix)
+    d_query, d_inverse = find_back(find(matrix, asked.query, inverse), matrix, asked.query, d_weights, d_matrix)
+    if mask is None:
+        d_inverse = d_inverse.sum(dim=1, keepdim=True)
+    d_mask = inverse_lengths_back(matrix, mask, inverse**3, d_inverse, d_matrix)
+    unit = asked.masked * asked.inverse
+    if mask is None or d_mask is None:
+        return (d_matrix, *ask_back(unit, asked.scale, d_query))
+    d_masked, d_strength = ask_back(unit, asked.scale, d_query * mask)
+    d_mask = d_mask + d_masked * keys + d_query * asked.masked * asked.scale
+    return d_matrix, d_masked * mask, d_strength, d_mask
 
 
 def test_a_strong_key_points_at_the_row_nearest_in_angle() -> None:
@@ -40,12 +66,10 @@ def test_a_mask_asks_for_a_part_of_a_row() -> None:
 def test_rows_and_keys_of_zeros_have_finite_gradients(masked: bool) -> None:
     matrix, keys, strength = torch.zeros(1, 3, 4), torch.zeros(1, 2, 4), torch.ones(1, 2)
     mask = torch.zeros(1, 2, 4) if masked else None
-    asked = ask(keys, strength, mask)
-    found = find(matrix, asked.query, mask)
-    d_matrix, d_query, d_square = find_back(found, matrix, asked.query, mask, torch.randn(1, 2, 3))
-    gradients = [d_matrix, *ask_back(asked, keys, mask, d_query, d_square)]
-    assert all(bool(gradient.isfinite().all()) for gradient in gradients if gradient is not None)
-    torch.testing.assert_close(found.weights, torch.full((1, 2, 3), 1 / 3))
+    found = gradients(matrix, keys, strength, mask, torch.randn(1, 2, 3))
+    assert len(found) == 3 + masked
+    assert all(bool(gradient.isfinite().all()) for gradient in found)
+    torch.testing.assert_close(weights(matrix, keys, strength, mask), torch.full((1, 2, 3), 1 / 3))
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -56,11 +80,8 @@ def test_derivatives_are_those_of_autograd(masked: bool) -> None:
     d_weights = randn(2, 4, 5)
     expected = torch.autograd.grad(weights(matrix, keys, strength, mask), inputs, d_weights)
     with torch.no_grad():
-        asked = ask(keys, strength, mask)
-        found = find(matrix, asked.query, mask)
-        d_matrix, d_query, d_square = find_back(found, matrix, asked.query, mask, d_weights)
-        ours = [d_matrix, *ask_back(asked, keys, mask, d_query, d_square)]
-    for one, two in zip(ours, expected, strict=False):
+        ours = gradients(matrix, keys, strength, mask, d_weights)
+    for one, two in zip(ours, expected, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-10, atol=1e-12)
 
 

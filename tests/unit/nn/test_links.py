@@ -52,9 +52,10 @@ def test_derivatives_are_those_of_autograd() -> None:
     grads = [torch.randn_like(out) for out in (after, last, back, on)]
     expected = torch.autograd.grad([after, last, back, on], [links, precedence, written, weights], grads)
     with torch.no_grad():
-        d_after, d_weights = follow_back(after, weights, grads[2], grads[3], grads[0])
+        d_after = grads[0].clone()
+        d_weights = follow_back(after, weights, grads[2], grads[3], d_after)
         d_links, d_precedence, d_written = link_back(links, precedence, written, d_after)
-        d_preceded, d_written_too = precede_back(precedence, written, grads[1])
+        d_preceded, d_written_too = precede_back(precedence, written.sum(dim=-1, keepdim=True), grads[1])
     ours = (d_links, d_precedence + d_preceded, d_written + d_written_too, d_weights)
     for mine, theirs in zip(ours, expected, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)

@@ -1,6 +1,7 @@
 """Training on generated tasks: resumed bit for bit, refused where nothing fits, and learned."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,14 +10,15 @@ import torch
 
 from everlong.checkpoint import newest_good_checkpoint
 from everlong.data import ByteTokenizer
+from everlong.data.synthetic import PICTURES, Copy, GraphTraversal, Omniglot, Rules
 from everlong.data.synthetic import RULES as RULES_BY_NAME
-from everlong.data.synthetic import Copy, Rules
-from everlong.errors import ConfigError, RunError
+from everlong.errors import ConfigError, DamagedFile, RunError
 from everlong.models import create_model
 from everlong.run import load
 from everlong.train import Progress, TrainConfig, train
 from everlong.train.config import GeneratedTask
 from everlong.train.folder import rules_of
+from tests.drawings import drawn
 from tests.unit.train.conftest import Bench, figures, settings, steps_kept, tiny
 from tests.unit.train.test_train import PowerCutError, cut_power
 
@@ -84,6 +86,44 @@ def test_a_run_knows_its_rules_and_has_no_text(tmp_path: Path) -> None:
         train(machine(), RULES.replace(max_length=4), None, copying(), tmp_path / "run", resume=True)
 
 
+def test_a_choice_is_one_target(tmp_path: Path) -> None:
+    rules = GraphTraversal(min_nodes=4, max_nodes=4, max_steps=2)
+    model = machine(rules=rules, dropout=0.0)
+    with torch.no_grad():
+        model.head.map.weight.zero_()
+        model.head.map.bias.zero_()
+    train(model, rules, None, copying(task="graph-traversal", lr=1e-9, steps=2), tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    # Whoever knows nothing pays as much as ten choices are worth for each of 3 digits in 1 or 2 steps.
+    digit = math.log(10)
+    assert [line["loss"] for line in lines] == pytest.approx([digit, digit], rel=1e-4)
+    assert all(3 * digit <= line["bits_per_sequence"] * math.log(2) <= 6 * digit * 1.001 for line in lines)
+    assert {"valid_wrong_answers", "hard_wrong_answers", "valid_accuracy_step_1"} <= set(lines[1])
+    assert "valid_wrong_bits" not in lines[1]
+
+
+def test_a_run_keeps_its_pictures_and_goes_on_without_them(tmp_path: Path) -> None:
+    rules = Omniglot(classes=2, instances=2).with_pictures(drawn(4, 3, seed=1), drawn(3, 2, seed=2))
+    config, out = copying(task="omniglot"), tmp_path / "broken"
+    whole, other = (machine("mann", seed=seed, rules=rules) for seed in (0, 1))
+    train(whole, rules, None, config, tmp_path / "whole")
+    with pytest.raises(PowerCutError):
+        train(machine("mann", rules=rules), rules, None, config, out, report=cut_power(5))
+    kept = rules_of(out)
+    assert isinstance(kept, Omniglot)
+    assert kept.sources() == rules.sources()
+    train(other, kept, None, config, out, resume=True)
+    assert other.weights_digest() == whole.weights_digest()
+    assert figures(out) == figures(tmp_path / "whole")
+    others = rules.with_pictures(drawn(4, 3, seed=3), rules.pictures[1])
+    with pytest.raises(RunError, match=r"has data setting pictures=\w{64}, now it is \w{64}\. Resume with"):
+        train(machine("mann", rules=rules), others, None, config, out, resume=True)
+    assert rules_of(out).sources() == rules.sources()
+    (out / PICTURES).unlink()
+    with pytest.raises(DamagedFile, match=f"cannot read .*{PICTURES}"):
+        rules_of(out)
+
+
 def test_what_does_not_fit_is_refused_before_anything_is_written(bench: Bench) -> None:
     out = bench.folder / "run"
     with pytest.raises(ConfigError, match="gru cannot learn task=copy, which is for dnc, lstm, mann, ntm"):
@@ -116,3 +156,16 @@ def test_ntm_learns_to_copy(tmp_path: Path) -> None:
     assert result.best_bits is not None
     assert result.best_bits < 0.5
     assert last["valid_wrong_bits"] < 0.01
+
+
+def test_mann_learns_to_name_what_it_saw_once(tmp_path: Path) -> None:
+    rules = Omniglot(classes=2, instances=4, max_turn=0, max_shift=0)
+    rules = rules.with_pictures(drawn(60, 4, seed=1), drawn(20, 4, seed=2))
+    model = machine("mann", rules=rules, d_model=100, memory_slots=16, slot_size=40, n_reads=4, dropout=0.0)
+    config = copying(task="omniglot", steps=400, lanes=16, lr=2e-3, warmup=20, clip=1.0, weight_decay=0.0)
+    train(model, rules, None, config.replace(eval_every=0, save_every=0, eval_sequences=200), tmp_path / "run")
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    # Characters that it never saw in training. Of two, the first is guessed, and then the other one is known.
+    assert last["valid_accuracy_instance_1"] < 0.8
+    assert last["valid_accuracy_instance_2"] > 0.8
+    assert last["valid_accuracy_instance_4"] > 0.8

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from everlong.checkpoint import newest_good_checkpoint
 from everlong.data import ByteTokenizer, Example, ExampleStore, example_batches
-from everlong.errors import ConfigError, RunError
+from everlong.errors import ConfigError, DataError, RunError
 from everlong.memory import Memory
 from everlong.train import Measurement, TrainConfig, train
 from everlong.train.example_task import ExampleTask
@@ -118,6 +118,11 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(bench: Bench, t
         train(tiny(), bench.data, None, learning(), out, tokenizer=BYTES)
     with pytest.raises(ConfigError, match="task=lm learns from examples, and was given a corpus"):
         train(tiny(), data, bench.valid, learning(), out, tokenizer=BYTES)
+    other = ExampleStore.build([{"tokens": [1]}], ["tokens"], tmp_path / "other")
+    with pytest.raises(
+        DataError, match=r"examples to measure have tokens, those to learn from have tokens, label\. Bu"
+    ):
+        train(tiny(), data, other, learning(), out, tokenizer=BYTES)
     with pytest.raises(ConfigError, match=r"was given examples without a tokenizer\. Give the one that made"):
         train(tiny(), data, None, learning(), out)
     with pytest.raises(ConfigError, match="the model has vocab_size=9, the tokenizer has 256"):

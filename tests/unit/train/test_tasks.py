@@ -40,7 +40,7 @@ def test_a_task_for_other_models_is_refused_before_anything_is_written(
 
 
 def test_every_kind_that_can_be_trained_has_a_task() -> None:
-    assert TASK_OF_KIND == {"causal": "lm", "encoder": "mlm"}
+    assert TASK_OF_KIND == {"causal": "lm", "encoder": "mlm", "seq2seq": "translate"}
 
 
 def test_the_loss_of_a_window_is_that_of_its_chunks_one_by_one(bench: Bench) -> None:

@@ -1,7 +1,10 @@
-"""Tasks whose sequences are drawn by rule, as long and as many as wanted."""
+"""Tasks whose sequences are drawn by rule, as long and as many as wanted; some of them from pictures."""
 
 from everlong.data.synthetic.copying import Copy, RepeatCopy
 from everlong.data.synthetic.ngram import DynamicNGram
+from everlong.data.synthetic.omniglot import PICTURES, Omniglot
+from everlong.data.synthetic.paths import GraphTraversal, ShortestPath
+from everlong.data.synthetic.pictures import Pictures, read_pictures
 from everlong.data.synthetic.reader import EpisodeReader
 from everlong.data.synthetic.recall import AssociativeRecall
 from everlong.data.synthetic.rules import MEASURED, TRAINED, Episode, Rules, Sizes, collate, generator
@@ -10,6 +13,7 @@ from everlong.data.synthetic.table import RULES
 
 __all__ = [
     "MEASURED",
+    "PICTURES",
     "RULES",
     "TRAINED",
     "AssociativeRecall",
@@ -17,10 +21,15 @@ __all__ = [
     "DynamicNGram",
     "Episode",
     "EpisodeReader",
+    "GraphTraversal",
+    "Omniglot",
+    "Pictures",
     "PrioritySort",
     "RepeatCopy",
     "Rules",
+    "ShortestPath",
     "Sizes",
     "collate",
     "generator",
+    "read_pictures",
 ]

@@ -54,6 +54,16 @@ class Copy(Rules):
         shown[:-1, : self.bits], shown[-1, self.bits] = vectors, 1
         return asked_after(shown, vectors)
 
+    @property
+    def largest(self) -> Sizes:
+        """The longest."""
+        return {"length": self.max_length}
+
+    def shown_at(self, episode: Episode) -> dict[int, int]:
+        """The first vector is asked for after all of them and a flag; the others follow."""
+        length = int(episode.asked.sum())
+        return {length + 1 + n: n for n in range(length)}
+
     def trials(self) -> tuple[Sizes, ...]:
         """Half the longest length of training, and one to six times as much."""
         return tuple({"length": -(-self.max_length * times // 2)} for times in (1, 2, 4, 6, 8, 10, 12))
@@ -107,6 +117,12 @@ class RepeatCopy(Rules):
         answer = torch.zeros(length * repeats + 1, self.output_size)
         answer[:-1, : self.bits], answer[-1, self.bits] = vectors.repeat(repeats, 1), 1
         return asked_after(shown, answer)
+
+    def shown_at(self, episode: Episode) -> dict[int, int]:
+        """The vectors are asked for after all of them and a flag, again and again; the bit that ends was not shown."""
+        answers = int(episode.asked.sum())
+        length = len(episode.inputs) - answers - 1
+        return {length + 1 + n: n % length for n in range(answers - 1)}
 
     def normalised(self, repeats: int) -> float:
         """A number of copies with mean 0 and variance 1 over those of training."""

@@ -1,17 +1,21 @@
 """What the generated tasks share: an episode, how it is asked for, and many of them as a chunk.
 
-An episode is one sequence, drawn by rule: vectors are shown, and at some steps bits are asked for. Its sizes are drawn
-first, or given, so that a model can be measured on longer sequences than it was trained on.
+An episode is one sequence, drawn by rule: vectors are shown, and at some steps answers are asked for. Its sizes are
+drawn first, or given, so that a model can be measured on longer sequences than it was trained on.
+
+An answer is a bit, or one of `choices`. A model gives a logit for each bit (its sigmoid is the chance of a one), or so
+many logits in a row for each choice (softmax).
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, final
+from pathlib import Path
+from typing import ClassVar, Literal, Self, final
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -29,10 +33,18 @@ Sizes = Mapping[str, int]
 @final
 @dataclass(frozen=True, kw_only=True)
 class Episode:
-    """What is shown, and which bits are asked for: `IGNORE` stands where none are."""
+    """What is shown, and the answers that are asked for: `IGNORE` stands where none are."""
 
     inputs: Float[Tensor, "t i"]
-    targets: Float[Tensor, "t o"]
+    targets: Float[Tensor, "t q"]
+    """Bits, or the numbers of the right choices, counted from 0."""
+    marks: Int[Tensor, "t"] | None = None
+    """From 1 on: which kind of question each step asks, if that is told apart."""
+
+    @property
+    def asked(self) -> Bool[Tensor, "t"]:
+        """At which steps answers are asked for."""
+        return (self.targets != IGNORE).any(dim=1)
 
 
 class Rules(Config, ABC):
@@ -40,6 +52,8 @@ class Rules(Config, ABC):
 
     name: ClassVar[str]
     """What the task is called on the command line."""
+    mark: ClassVar[str] = ""
+    """What the marks of its episodes count, if they have any."""
 
     @property
     @abstractmethod
@@ -49,7 +63,17 @@ class Rules(Config, ABC):
     @property
     @abstractmethod
     def output_size(self) -> int:
-        """Bits that are asked for at once."""
+        """Logits that answer at once: one for each bit, or `choices` for each choice."""
+
+    @property
+    def choices(self) -> int:
+        """Among how many each answer is chosen; 0 where answers are bits."""
+        return 0
+
+    @property
+    def unit(self) -> Literal["bits", "answers"]:
+        """What is counted: bits, or answers that are choices."""
+        return "answers" if self.choices else "bits"
 
     @abstractmethod
     def draw_sizes(self, rng: torch.Generator) -> Sizes:
@@ -63,10 +87,46 @@ class Rules(Config, ABC):
     def trials(self) -> tuple[Sizes, ...]:
         """Sizes at which it shows what was learned: fixed ones, the hardest, beyond those of training, last."""
 
+    @property
+    def largest(self) -> Sizes:
+        """The largest sizes of training: those of the first trial, unless a task says otherwise."""
+        return self.trials()[0]
+
+    def shown_at(self, episode: Episode) -> dict[int, int]:
+        """For each step that asks for a vector which was shown, the step that showed it; none, unless a task copies."""
+        del episode
+        return {}
+
     def least_bits(self, episode: Episode) -> float | None:
         """Bits that the best possible guesses need for an episode; ``None`` where nothing has to be guessed."""
         del episode
         return None
+
+    def measured(self) -> Self:
+        """The rules of the episodes that are measured: the same, unless those are drawn from something else."""
+        return self
+
+    def sources(self) -> dict[str, str]:
+        """Digests of what the episodes are drawn from besides chance, by name."""
+        return {}
+
+    def keep(self, folder: Path) -> None:
+        """Write what the episodes are drawn from to the folder of a run.
+
+        Raises:
+            RunError: the disk is full.
+        """
+        del folder
+
+    def kept_in(self, folder: Path) -> Self:
+        """The same rules, with what `keep` wrote.
+
+        Raises:
+            DamagedFile: it is missing or altered.
+            DataError: it does not suffice for these rules.
+        """
+        del folder
+        return self
 
 
 def generator(*key: int) -> torch.Generator:
@@ -85,7 +145,7 @@ def random_bits(rng: torch.Generator, *shape: int) -> Tensor:
     return torch.randint(2, shape, generator=rng).float()
 
 
-def asked_after(shown: Float[Tensor, "s i"], answer: Float[Tensor, "a o"]) -> Episode:
+def asked_after(shown: Float[Tensor, "s i"], answer: Float[Tensor, "a q"]) -> Episode:
     """An episode in which the answer is asked for, in silence, when everything has been shown."""
     return Episode(
         inputs=torch.cat([shown, shown.new_zeros(len(answer), shown.shape[1])]),

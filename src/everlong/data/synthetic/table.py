@@ -2,11 +2,23 @@
 
 from everlong.data.synthetic.copying import Copy, RepeatCopy
 from everlong.data.synthetic.ngram import DynamicNGram
+from everlong.data.synthetic.omniglot import Omniglot
+from everlong.data.synthetic.paths import GraphTraversal, ShortestPath
 from everlong.data.synthetic.recall import AssociativeRecall
 from everlong.data.synthetic.rules import Rules
 from everlong.data.synthetic.sorting import PrioritySort
 
 RULES: dict[str, type[Rules]] = {
-    rules.name: rules for rules in (Copy, RepeatCopy, AssociativeRecall, PrioritySort, DynamicNGram)
+    rules.name: rules
+    for rules in (
+        Copy,
+        RepeatCopy,
+        AssociativeRecall,
+        PrioritySort,
+        DynamicNGram,
+        GraphTraversal,
+        ShortestPath,
+        Omniglot,
+    )
 }
 """Names are those of `--task`."""

@@ -1,0 +1,135 @@
+"""Texts in, labels out, and for a hierarchical attention network which sentences and words it looked at."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any, final
+
+import numpy as np
+import torch
+
+from everlong.data import Tokenizer
+from everlong.data.labelled import LabelledOptions, Sectioned, Texts, collate_texts, in_tokens
+from everlong.errors import ConfigError, DataError
+from everlong.evaluate.classes import tell
+from everlong.evaluate.mode import evaluating
+from everlong.models.classifier import Classifier
+from everlong.models.han import HAN, Attended
+
+WORD = re.compile(rb"(?:[\xe3-\xe9\xf0][\x80-\xbf]+)|(?:[0-9A-Za-z_'\x80-\xe2\xea-\xef\xf1-\xff])+|[^\s]")
+"""A word in UTF-8: letters and digits in a row; or one character, as in Chinese, or one mark."""
+
+
+@final
+@dataclass(frozen=True)
+class Weighed:
+    """A piece of text and how much it counted among its neighbours, which add up to 1."""
+
+    text: str
+    weight: float
+
+
+@final
+@dataclass(frozen=True)
+class WeighedSentence:
+    """A sentence, how much it counted in its text, and how much its words counted in it."""
+
+    text: str
+    weight: float
+    words: tuple[Weighed, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a classifier says about a text."""
+
+    label: str
+    """The likeliest one."""
+    probability: float
+    probabilities: dict[str, float]
+    left_out: int
+    """Tokens beyond the limit, which were not read."""
+    sentences: tuple[WeighedSentence, ...] | None
+    """What was attended to, where that was asked for."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON values."""
+        return asdict(self)
+
+
+def tell_labels(
+    model: Classifier,
+    tokenizer: Tokenizer,
+    texts: Iterable[str],
+    options: LabelledOptions,
+    *,
+    lanes: int,
+    explain: bool,
+) -> Iterator[Told]:
+    """The labels of texts in their order, `lanes` of them read together.
+
+    Raises:
+        ConfigError: an explanation is asked for, and the model does not attend to words and sentences.
+        DataError: a text is empty.
+    """
+    if explain and not (isinstance(model.encoder, HAN) and model.encoder.config.pooling == "attention"):
+        raise ConfigError(
+            f"this {model.architecture} does not weigh words and sentences. Explain a han with pooling=attention."
+        )
+    waiting = iter(texts)
+    while part := list(islice(waiting, lanes)):
+        yield from _tell(model, tokenizer, [_sectioned(text, tokenizer, options) for text in part], explain=explain)
+
+
+def _sectioned(text: str, tokenizer: Tokenizer, options: LabelledOptions) -> Sectioned:
+    if not text.strip():
+        raise DataError("a text to be classified is empty. Leave it out.")
+    return in_tokens(text, tokenizer, options)
+
+
+@torch.no_grad()
+def _tell(model: Classifier, tokenizer: Tokenizer, part: Sequence[Sectioned], *, explain: bool) -> Iterator[Told]:
+    examples = [
+        {"tokens": np.array(one.tokens), "sections": np.array(one.begins), "label": np.array([0])} for one in part
+    ]
+    texts = collate_texts(examples).to(model.device)
+    with evaluating(model):
+        probabilities = tell(model, texts).double().softmax(dim=-1)
+        attended = _attended(model, texts) if explain else None
+    for lane, (one, row) in enumerate(zip(part, probabilities.tolist(), strict=True)):
+        best = max(range(len(row)), key=row.__getitem__)
+        yield Told(
+            label=model.labels[best],
+            probability=row[best],
+            probabilities=dict(zip(model.labels, row, strict=True)),
+            left_out=one.left_out,
+            sentences=None if attended is None else tuple(_sentences(one, attended, lane, tokenizer)),
+        )
+
+
+def _attended(model: Classifier, texts: Texts) -> Attended:
+    assert isinstance(model.encoder, HAN)
+    return model.encoder.explain(texts.tokens, lengths=texts.lengths, sections=texts.sections)
+
+
+def _sentences(one: Sectioned, attended: Attended, lane: int, tokenizer: Tokenizer) -> Iterator[WeighedSentence]:
+    words, sentences = attended.words[lane].tolist(), attended.sentences[lane].tolist()
+    ends = [*one.begins[1:], len(one.tokens)]
+    for begin, end, weight in zip(one.begins, ends, sentences, strict=False):
+        ids = one.tokens[begin:end]
+        yield WeighedSentence(tokenizer.decode(ids), weight, tuple(_words(ids, words[begin:end], tokenizer)))
+
+
+def _words(ids: list[int], weights: list[float], tokenizer: Tokenizer) -> Iterator[Weighed]:
+    """The words of a sentence; a token counts for the word in which it begins, or if in none, for the next."""
+    parts = [tokenizer.token_bytes[token] for token in ids]
+    begins = np.cumsum([0, *map(len, parts)])[:-1]
+    text, at = b"".join(parts), 0
+    for word in WORD.finditer(text):
+        total = 0.0
+        while at < len(begins) and begins[at] < word.end():
+            total += weights[at]
+            at += 1
+        yield Weighed(word.group().decode(errors="replace"), total)
