@@ -21,7 +21,7 @@ from everlong.interop.vocabulary import read_vocabulary
 from everlong.interop.weights import converted_weights, has_head, left_out
 from everlong.models import Encoder, create_model
 from everlong.train import TrainConfig
-from everlong.train.folder import claimed, describe
+from everlong.train.folder import CONVERTED_FROM, claimed, describe
 
 Target = Literal["bert", "longformer-encoder"]
 LONG = "longformer-encoder"
@@ -52,7 +52,7 @@ class Converted:
         """
         model, config = self.model, TrainConfig(task="mlm", chunk=cast("Any", self.model.config).n_positions)
         with claimed(Path(out), resume=False) as folder:
-            describe(folder, model, self.tokenizer, config, {"converted_from": self.source.name})
+            describe(folder, model, self.tokenizer, config, {CONVERTED_FROM: self.source.name})
             weights = untie(model, model.state_dict())
             save_checkpoint(folder, tensors={"model": weights}, state={"step": 0, "best_step": None}, keep=1)
 

@@ -25,6 +25,8 @@ from everlong.train.config import RESULT_NEUTRAL, TrainConfig
 from everlong.train.task import Task
 
 TRAIN, LOCK = "train.json", ".lock"
+CONVERTED_FROM = "converted_from"
+"""What a run that was converted says of its data: the folder it was made from."""
 EXAMPLES, HELD_OUT_EXAMPLES = "examples", "examples-valid"
 OURS = {
     *(CONFIG, TRAIN, LOCK, CHECKPOINTS, "metrics.jsonl", "tensorboard", "tokenizer.json"),
@@ -71,6 +73,11 @@ def require_usable(folder: Path, *, resume: bool) -> None:
         raise RunError(f"{folder} is a file, a run needs a folder. Choose another name.")
     if resume and not (folder / CONFIG).is_file():
         raise RunError(f"{folder} holds no run to resume. Leave out --resume (resume=False) to begin one there.")
+    if resume and (folder / TRAIN).is_file() and CONVERTED_FROM in data_of(folder):
+        raise RunError(
+            f"the run in {folder} was converted and not trained, so there is nothing to resume. "
+            "Load it (everlong.load) and train its model in another folder."
+        )
     if resume or not folder.exists():
         return
     if list_checkpoints(folder):
