@@ -38,15 +38,12 @@ from everlong.nn.window import Sight, query_block, together
 from everlong.shapes import Hidden, Tokens
 
 
-class LongformerEncoderConfig(BandedConfig):
-    """Sizes of a Longformer encoder and of its windows."""
+class LongformerLayerConfig(BandedConfig):
+    """Sizes of a Longformer encoder's layers and of their windows, and where their norms stand."""
 
     window: PerLayer = 256
     """Width of the window, half of it to each side: one number for all layers, or one for each."""
     norm: Literal["pre", "post"] = "pre"
-    positions: Literal["rotary", "learned"] = "rotary"
-    n_positions: int = Field(default=4096, ge=1)
-    """Learned positions; a longer text meets them again."""
     norm_eps: float = Field(default=1e-5, gt=0.0)
     """Added to the variance that a norm divides by."""
 
@@ -67,10 +64,18 @@ class LongformerEncoderConfig(BandedConfig):
         return sum(window // 2 * max(dilations) for window, dilations in layers)
 
 
+class LongformerEncoderConfig(LongformerLayerConfig):
+    """Sizes of a Longformer encoder, and how it knows positions."""
+
+    positions: Literal["rotary", "learned"] = "rotary"
+    n_positions: int = Field(default=4096, ge=1)
+    """Learned positions; a longer text meets them again."""
+
+
 class LongformerEncoderLayer(nn.Module):
     """Local and global attention, then a feed-forward map, each added to the stream that is normed before or after."""
 
-    def __init__(self, config: LongformerEncoderConfig, rotary: Rotary | None) -> None:
+    def __init__(self, config: LongformerLayerConfig, rotary: Rotary | None) -> None:
         super().__init__()
         d = config.d_model
         self.n_heads, self.dropout, self.pre_norm = config.n_heads, config.dropout, config.norm == "pre"
