@@ -32,6 +32,7 @@ ROOMS = [
     "generate",
     "session",
     "run",
+    "interop",
     "demo",
     "cli",
     "__main__",

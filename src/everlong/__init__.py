@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from everlong.errors import EverlongError
     from everlong.generate.sampling import Sampler
+    from everlong.interop import Converted, convert
     from everlong.memory import Memory, load_memory
     from everlong.models import Encoder, LanguageModel, Seq2Seq, create_model, list_models
     from everlong.run import Run, load
     from everlong.session import Session
 
 __all__ = [
+    "Converted",
     "Encoder",
     "EverlongError",
     "LanguageModel",
@@ -20,6 +22,7 @@ __all__ = [
     "Sampler",
     "Seq2Seq",
     "Session",
+    "convert",
     "create_model",
     "list_models",
     "load",
@@ -27,6 +30,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Converted": "interop",
     "Encoder": "models",
     "EverlongError": "errors",
     "LanguageModel": "models",
@@ -35,6 +39,7 @@ _HOME = {
     "Sampler": "generate.sampling",
     "Seq2Seq": "models",
     "Session": "session",
+    "convert": "interop",
     "create_model": "models",
     "list_models": "models",
     "load": "run",

@@ -71,14 +71,14 @@ class MaskedTokenHead(TokenHead):
     """Which token is hidden here: ``LN(gelu(W h + b)) · E^T + c`` with the embedding's table `E` (Devlin et al., 2019).
 
     The table's last row is the mask symbol, which is no answer. Losses are computed where something is asked for, and
-    nowhere else is there a transformed state or a logit.
+    nowhere else is there a transformed state or a logit. `norm_eps` is added to the variance that LN divides by.
     """
 
-    def __init__(self, embedding: nn.Embedding) -> None:
+    def __init__(self, embedding: nn.Embedding, *, norm_eps: float = 1e-5) -> None:
         super().__init__()
         size, width = embedding.weight.shape
         self.transform = nn.Linear(width, width)
-        self.norm = nn.LayerNorm(width)
+        self.norm = nn.LayerNorm(width, eps=norm_eps)
         self.weight = embedding.weight
         self.bias = nn.Parameter(torch.zeros(size - 1))
 

@@ -42,6 +42,10 @@ ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "longformer, dilated": ("longformer-encoder", {**SMALL, "window": 2, "dilation": 3}),
     "longformer, window wider than the text": ("longformer-encoder", {**SMALL, "window": 90}),
+    "longformer, as published, texts longer than its table": (
+        "longformer-encoder",
+        {**SMALL, "window": 6, "norm": "post", "positions": "learned", "n_positions": 20},
+    ),
     "reformer": ("reformer-encoder", REFORMER),
     "reformer, all hash, dropout": ("reformer-encoder", {**REFORMER, "layers": ("lsh",), "dropout": 0.2}),
     "reformer, axial, duplicates once, in pieces": (

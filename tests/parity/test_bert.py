@@ -15,6 +15,7 @@ FORMS = [
     {"norm": "post"},
     {"positions": "learned", "n_positions": 4},
     {"positions": "learned", "norm": "post", "n_heads": 4},
+    {"norm_eps": 1e-2},
 ]
 
 
@@ -43,8 +44,9 @@ def test_equal_to_the_twin_values_and_gradients(fields: dict[str, Any]) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-11)
 
 
-def test_the_head_answers_as_its_twin() -> None:
-    model = make()
+@pytest.mark.parametrize("norm_eps", [1e-5, 1e-2])
+def test_the_head_answers_as_its_twin(norm_eps: float) -> None:
+    model = make(norm_eps=norm_eps)
     hidden = torch.randn(2, 3, 16, dtype=torch.float64)
     for lane in range(2):
         for t in range(3):

@@ -135,6 +135,9 @@ ENCODERS: list[tuple[dict[str, Any], list[int]]] = [
     ({"window": (2, 4), "dilation": ((1, 2), 2)}, [0, 1, 7]),
     ({"window": 40}, [2]),
     ({"window": 2}, list(range(TIME))),
+    ({"window": 4, "norm": "post", "norm_eps": 1e-3}, [3]),
+    ({"window": 4, "positions": "learned", "n_positions": 5}, [0, 9]),
+    ({"window": 6, "norm": "post", "positions": "learned", "n_positions": 40}, []),
 ]
 
 
@@ -154,18 +157,19 @@ def test_l2_l4_l5_the_encoder_is_its_twin(fields: dict[str, Any], global_tokens:
     same_gradients(alone, expected, model)
 
 
-def dense_twin(model: LongformerEncoder) -> Bert:
-    dense: Bert = create_model("bert", **SMALL).double().eval()
+def dense_twin(model: LongformerEncoder, **fields: Any) -> Bert:
+    dense: Bert = create_model("bert", **SMALL, **fields).double().eval()
     weights = model.state_dict()
     dense.load_state_dict({name: weights[name] for name in dense.state_dict()})
     return dense
 
 
 @pytest.mark.parametrize("lengths", [None, [TIME, 5]])
-def test_l1_a_window_over_the_whole_text_is_dense_attention(lengths: list[int] | None) -> None:
-    model, tokens = make_encoder(window=2 * TIME), random_tokens()
+@pytest.mark.parametrize("fields", [{}, {"norm": "post", "positions": "learned", "n_positions": 9}], ids=str)
+def test_l1_a_window_over_the_whole_text_is_dense_attention(lengths: list[int] | None, fields: dict[str, Any]) -> None:
+    model, tokens = make_encoder(window=2 * TIME, **fields), random_tokens()
     real = None if lengths is None else torch.tensor(lengths)
-    expected = dense_twin(model)(tokens, lengths=real)
+    expected = dense_twin(model, **fields)(tokens, lengths=real)
     torch.testing.assert_close(model(tokens, lengths=real), expected, rtol=0, atol=1e-12)
 
 

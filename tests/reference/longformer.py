@@ -75,9 +75,13 @@ def read_causal(model: Any, tokens: Tensor) -> Tensor:
 def encode(model: Any, tokens: Tensor, *, global_tokens: Sequence[int]) -> Tensor:
     """Hidden states ``[t, d]`` of one text ``[t]``."""
     c, time = model.config, len(tokens)
+    pre, turns = c.norm == "pre", c.positions == "rotary"
     x = model.embedding(tokens)
+    if not turns:
+        x = torch.stack([row + model.places.weight[t % c.n_positions] for t, row in enumerate(x)])
+    x = x if pre else model.norm(x)
     for layer, window, dilations in zip(model.layers, c.windows, c.dilations, strict=True):
-        h = layer.attention_norm(x)
+        h = layer.attention_norm(x) if pre else x
         local, whole = (
             [part.unflatten(-1, (c.n_heads, -1)) for part in project(h).chunk(3, dim=-1)]
             for project in (layer.project, layer.project_global)
@@ -91,8 +95,12 @@ def encode(model: Any, tokens: Tensor, *, global_tokens: Sequence[int]) -> Tenso
                     band = range(t - window // 2 * dilation, t + window // 2 * dilation + 1, dilation)
                     near = [k for k in band if 0 <= k < time and k not in global_tokens]
                     keys, (query, key, value) = [*global_tokens, *near], local
-                scores = [score(query[t, head], key[k, head], distance=t - k, base=c.rope_base) for k in keys]
+                scores = [
+                    score(query[t, head], key[k, head], distance=t - k if turns else 0, base=c.rope_base) for k in keys
+                ]
                 seen[t, head] = softmax_over(scores, [value[k, head] for k in keys])
         x = x + layer.out(seen.flatten(1))
-        x = x + layer.ff.down(F.gelu(layer.ff.up(layer.ff_norm(x))))
-    return model.norm(x)
+        x = x if pre else layer.attention_norm(x)
+        x = x + layer.ff.down(F.gelu(layer.ff.up(layer.ff_norm(x) if pre else x)))
+        x = x if pre else layer.ff_norm(x)
+    return model.norm(x) if pre else x

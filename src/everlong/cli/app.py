@@ -10,6 +10,7 @@ import typer
 
 from everlong.cli.chat import chat
 from everlong.cli.classify import classify
+from everlong.cli.convert import convert
 from everlong.cli.demo import demo
 from everlong.cli.eval import eval_
 from everlong.cli.generate import generate
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(models)
 app.command(cls=ManyPaths)(train)
+app.command()(convert)
 app.command()(generate)
 app.command()(chat)
 app.command()(translate)

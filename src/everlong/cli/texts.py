@@ -37,6 +37,8 @@ def eval_text(request: Request) -> None:
         total = min(limit or store.n_tokens, store.n_tokens)
         with counting("tokens", total) as report:
             found = measure(trained, store, lanes=request.lanes, chunk=request.chunk, limit=limit, report=report)
+    if not trained.tokenizer.exact:
+        say(f"{trained.tokenizer.name} writes this text its own way, and bytes are counted as it does.")
     if request.as_json:
         answer({"run": str(trained.folder), "model": trained.model.architecture, **found.to_dict()})
     elif isinstance(found, Evaluation):

@@ -8,6 +8,7 @@ from everlong.data.chunk import Chunk
 from everlong.data.examples import Example, ExampleStore
 from everlong.data.lanes import LaneReader
 from everlong.data.masking import MaskedReader, Masking, MaskUnit
+from everlong.data.pretrained import PretrainedTokenizer
 from everlong.data.reading import DocumentChunk, document_chunks, document_windows
 from everlong.data.store import TokenStore
 from everlong.data.text import Document, read_documents
@@ -26,6 +27,7 @@ __all__ = [
     "MaskUnit",
     "MaskedReader",
     "Masking",
+    "PretrainedTokenizer",
     "TextStream",
     "TokenStore",
     "Tokenizer",

@@ -8,7 +8,7 @@ the pieces it arrived in.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from os import PathLike
 from pathlib import Path
@@ -57,6 +57,7 @@ class BPETokenizer:
     """
 
     name = "bpe"
+    exact = True
 
     def __init__(self, tokens: Sequence[str], merges: Sequence[tuple[str, str]]) -> None:
         self.vocab_size = len(tokens)
@@ -172,11 +173,19 @@ class BPETokenizer:
         write_sealed(Path(folder) / TOKENIZER_FILE, self.fields)
 
 
-def segments(pieces: Iterable[str]) -> Iterator[str]:
+def cut_after_line(text: str, begin: int, end: int) -> int:
+    """The last place in ``(begin, end]`` after a line feed and before a character, or ``end``."""
+    feed = text.rfind("\n", begin, end)
+    while feed >= 0 and text[feed + 1].isspace():
+        feed = text.rfind("\n", begin, feed)
+    return end if feed < 0 else feed + 1
+
+
+def segments(pieces: Iterable[str], *, cut: Callable[[str, int, int], int] = cut_after_line) -> Iterator[str]:
     """The joined pieces, cut anew where no word is cut, at most `SEGMENT` characters each.
 
-    A stretch of `SEGMENT` characters without such a place is cut at its end all the same. The cuts depend on the joined
-    text alone.
+    `cut` finds the last such place after one position and up to another, or gives the latter back: a stretch of
+    `SEGMENT` characters without such a place is cut at its end all the same. The cuts depend on the joined text alone.
 
     Raises:
         DataError: a piece has a lone surrogate, which no UTF-8 stands for.
@@ -187,20 +196,12 @@ def segments(pieces: Iterable[str]) -> Iterator[str]:
         text += piece
         begin = 0
         while len(text) - begin > SEGMENT:
-            end = _cut(text, begin, begin + SEGMENT)
+            end = cut(text, begin, begin + SEGMENT)
             yield text[begin:end]
             begin = end
         text = text[begin:]
     if text:
         yield text
-
-
-def _cut(text: str, begin: int, end: int) -> int:
-    """The last place in ``(begin, end]`` after a line feed and before a character, or ``end``."""
-    feed = text.rfind("\n", begin, end)
-    while feed >= 0 and text[feed + 1].isspace():
-        feed = text.rfind("\n", begin, feed)
-    return end if feed < 0 else feed + 1
 
 
 def _word_merger(model: models.BPE) -> tokenizers.Tokenizer:

@@ -21,6 +21,7 @@ class ByteTokenizer:
     """
 
     name = "byte"
+    exact = True
     vocab_size = 256
 
     def __init__(self) -> None:

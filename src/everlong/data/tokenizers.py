@@ -1,4 +1,4 @@
-"""Text to tokens and back, without loss, in any language."""
+"""Text to tokens and back, in any language; without loss, but for WordPiece."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from everlong.data.bpe import BPETokenizer
 from everlong.data.byte import ByteTokenizer
 from everlong.data.bytelevel import TOKENIZER_FILE, Ids, TextStream, TokenArray
+from everlong.data.pretrained import PretrainedTokenizer
 from everlong.data.sealed import read_sealed
 from everlong.data.words import WordTokenizer
 from everlong.errors import DamagedFile
@@ -18,14 +19,19 @@ from everlong.errors import DamagedFile
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """Text to tokens and back. Each token stands for a fixed string of bytes.
+    """Text to tokens and back. Each token stands for a fixed string of bytes, and decoding joins those.
 
-    Decoding undoes encoding exactly, except that of words (`WordTokenizer`).
+    Where the tokenizer is `exact`, that undoes encoding. Where not, bytes are counted in the text as it writes it.
     """
 
     @property
     def name(self) -> str:
-        """The kind: ``byte``, ``bpe`` or ``word``."""
+        """The kind: ``byte``, ``bpe`` or ``word``, or that of a converted encoder, ``wordpiece`` or ``byte-pairs``."""
+        ...
+
+    @property
+    def exact(self) -> bool:
+        """Whether every text comes back as it was."""
         ...
 
     @property
@@ -105,16 +111,17 @@ def load_tokenizer(folder: str | PathLike[str]) -> Tokenizer:
         case "byte":
             return ByteTokenizer()
         case "bpe":
-            try:
-                return BPETokenizer.from_fields(fields)
-            except Exception as error:  # the library raises Exception itself
-                raise DamagedFile(f"{path} has no usable vocabulary ({error}). Use another copy of it.") from error
+            make = BPETokenizer.from_fields
+        case "wordpiece" | "byte-pairs":
+            make = PretrainedTokenizer.from_fields
         case "word":
-            try:
-                return WordTokenizer.from_fields(fields)
-            except ValueError as error:
-                raise DamagedFile(f"{path} has no usable words ({error}). Use another copy of it.") from error
+            make = WordTokenizer.from_fields
         case kind:
             raise DamagedFile(
-                f"{path} has a tokenizer of kind {kind!r}; known are 'byte', 'bpe' and 'word'. Update Everlong."
+                f"{path} has a tokenizer of kind {kind!r}; known are byte, bpe, word, wordpiece and byte-pairs. "
+                "Update Everlong."
             )
+    try:
+        return make(fields)
+    except Exception as error:  # the library raises Exception itself
+        raise DamagedFile(f"{path} has no usable vocabulary ({error}). Use another copy of it.") from error

@@ -37,6 +37,7 @@ class WordTokenizer:
     """
 
     name = "word"
+    exact = False
 
     def __init__(self, words: tuple[str, ...]) -> None:
         self.words = words

@@ -13,9 +13,8 @@ be of no use (Liu et al., 2019).
 
 from typing import Literal, Self
 
-import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -27,7 +26,7 @@ from everlong.models.encoder import Encoder, GlobalMask
 from everlong.models.registry import register
 from everlong.nn.bidirectional import attend_both_sides
 from everlong.nn.blocks import FeedForward, init_normal
-from everlong.nn.position import Rotary
+from everlong.nn.position import LearnedPositions, Rotary
 from everlong.shapes import Hidden, Tokens
 
 
@@ -37,6 +36,8 @@ class BertLayerConfig(ModelConfig):
     n_heads: int = Field(default=4, ge=1)
     d_ff: int = Field(default=1024, ge=1)
     norm: Literal["pre", "post"] = "pre"
+    norm_eps: float = Field(default=1e-5, gt=0.0)
+    """Added to the variance that a norm divides by; 1e-12 as published."""
     rope_base: float = Field(default=10000.0, gt=1.0)
 
     @model_validator(mode="after")
@@ -69,7 +70,7 @@ class BertLayer(nn.Module):
         super().__init__()
         d = config.d_model
         self.n_heads, self.dropout, self.pre_norm = config.n_heads, config.dropout, config.norm == "pre"
-        self.attention_norm, self.ff_norm = nn.LayerNorm(d), nn.LayerNorm(d)
+        self.attention_norm, self.ff_norm = (nn.LayerNorm(d, eps=config.norm_eps) for _ in range(2))
         self.project = nn.Linear(d, 3 * d)
         self.out = nn.Linear(d, d)
         self.ff = FeedForward(d_model=d, d_ff=config.d_ff, dropout=config.dropout, activation=F.gelu)
@@ -104,11 +105,11 @@ class Bert(Encoder):
         self.embedding = nn.Embedding(config.vocab_size + 1, config.d_model)
         rotates = config.positions == "rotary"
         rotary = Rotary(width=config.d_model // config.n_heads, base=config.rope_base) if rotates else None
-        self.places = None if rotates else nn.Embedding(config.n_positions, config.d_model)
+        self.places = None if rotates else LearnedPositions(config.n_positions, config.d_model)
         self.layers = nn.ModuleList(BertLayer(config, rotary) for _ in range(config.n_layers))
         # Before the first layer where layers end with a norm, after the last one where they begin with one.
-        self.norm = nn.LayerNorm(config.d_model)
-        self.head = MaskedTokenHead(self.embedding)
+        self.norm = nn.LayerNorm(config.d_model, eps=config.norm_eps)
+        self.head = MaskedTokenHead(self.embedding, norm_eps=config.norm_eps)
         self.apply(init_normal)
 
     @property
@@ -120,17 +121,12 @@ class Bert(Encoder):
         """Hidden states of all tokens."""
         del global_mask
         pre_norm = self.config.norm == "pre"
-        x = self._embed(tokens)
+        x = self.embedding(tokens)
+        x = x if self.places is None else self.places.added_to(x)
         x = self._dropped(x if pre_norm else self.norm(x))
         for layer in self.layers:
             x = run_layer(layer, (x, clock.valid), checkpoint=self.recompute and self.training)
         return self._dropped(self.norm(x)) if pre_norm else x
-
-    def _embed(self, tokens: Tokens) -> Float[Tensor, "b t d"]:
-        x = self.embedding(tokens)
-        if self.places is None:
-            return x
-        return x + self.places(torch.arange(tokens.shape[1], device=tokens.device) % self.config.n_positions)
 
     def _dropped(self, x: Hidden) -> Hidden:
         return F.dropout(x, self.config.dropout, self.training)

@@ -91,8 +91,8 @@ class HierarchicalEncoder(SectionedEncoder):
         rotary = Rotary(width=config.d_model // config.n_heads, base=config.rope_base)
         self.layers = nn.ModuleList(BertLayer(config, rotary) for _ in config.kinds)
         # Before the first layer where layers end with a norm, after the last one where they begin with one.
-        self.norm = nn.LayerNorm(config.d_model)
-        self.head = MaskedTokenHead(self.embedding)
+        self.norm = nn.LayerNorm(config.d_model, eps=config.norm_eps)
+        self.head = MaskedTokenHead(self.embedding, norm_eps=config.norm_eps)
         self.apply(init_normal)
 
     @property

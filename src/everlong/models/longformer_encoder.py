@@ -1,6 +1,7 @@
 """Longformer (Beltagy et al., 2020, arXiv:2004.05150) as an encoder: windows to both sides, and global tokens.
 
-    a = x + Attention(LN(x))          x' = a + FF(LN(a))          FF(a) = W2 gelu(W1 a + b1) + b2
+    pre     a = x + Attention(LN(x))          x' = a + FF(LN(a))          FF(a) = W2 gelu(W1 a + b1) + b2
+    post    a = LN(x + Attention(x))          x' = LN(a + FF(a))          as in BERT, and as published
     local     o_t = softmax over  { keys of the global tokens }  and  { keys of t's window that are not global }
     global    o_t = softmax over all tokens, with q', k', v' of projections of their own           (section 3.1)
 
@@ -10,13 +11,15 @@ answer it, and none to guess hidden tokens or to tag (sections 4 and 5). A local
 projections, in one softmax with its window; what global attention finds takes the place of what local attention found.
 
 Time and memory follow the windows and the number of global tokens. The published encoder has learned positions, which
-end somewhere. Here queries and keys are rotated, since the true distance is known for all pairs, global or not.
+end somewhere; a longer text meets them again. Here queries and keys are rotated unless learned positions are asked for,
+since the true distance is known for all pairs, global or not. With the same sizes, norms and positions, `bert` has the
+same weights but for the global projections, and computes the same wherever a window covers the text.
 """
 
-from typing import Self
+from typing import Literal, Self
 
 import torch.nn.functional as F
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from everlong.clock import Clock
@@ -30,16 +33,19 @@ from everlong.nn.attention import Look, attend_jointly
 from everlong.nn.bidirectional import attend_both_sides
 from everlong.nn.blocks import FeedForward, init_normal
 from everlong.nn.pinned_rings import head_groups
-from everlong.nn.position import Rotary
+from everlong.nn.position import LearnedPositions, Rotary
 from everlong.nn.window import Sight, query_block, together
 from everlong.shapes import Hidden, Tokens
 
 
-class LongformerEncoderConfig(BandedConfig):
-    """Sizes of a Longformer encoder and of its windows."""
+class LongformerLayerConfig(BandedConfig):
+    """Sizes of a Longformer encoder's layers and of their windows, and where their norms stand."""
 
     window: PerLayer = 256
     """Width of the window, half of it to each side: one number for all layers, or one for each."""
+    norm: Literal["pre", "post"] = "pre"
+    norm_eps: float = Field(default=1e-5, gt=0.0)
+    """Added to the variance that a norm divides by."""
 
     @model_validator(mode="after")
     def _halves(self) -> Self:
@@ -58,14 +64,22 @@ class LongformerEncoderConfig(BandedConfig):
         return sum(window // 2 * max(dilations) for window, dilations in layers)
 
 
-class LongformerEncoderLayer(nn.Module):
-    """Local and global attention, then a feed-forward map, each on a normalised input and added to the stream."""
+class LongformerEncoderConfig(LongformerLayerConfig):
+    """Sizes of a Longformer encoder, and how it knows positions."""
 
-    def __init__(self, config: LongformerEncoderConfig, rotary: Rotary) -> None:
+    positions: Literal["rotary", "learned"] = "rotary"
+    n_positions: int = Field(default=4096, ge=1)
+    """Learned positions; a longer text meets them again."""
+
+
+class LongformerEncoderLayer(nn.Module):
+    """Local and global attention, then a feed-forward map, each added to the stream that is normed before or after."""
+
+    def __init__(self, config: LongformerLayerConfig, rotary: Rotary | None) -> None:
         super().__init__()
         d = config.d_model
-        self.n_heads, self.dropout = config.n_heads, config.dropout
-        self.attention_norm, self.ff_norm = nn.LayerNorm(d), nn.LayerNorm(d)
+        self.n_heads, self.dropout, self.pre_norm = config.n_heads, config.dropout, config.norm == "pre"
+        self.attention_norm, self.ff_norm = (nn.LayerNorm(d, eps=config.norm_eps) for _ in range(2))
         self.project = nn.Linear(d, 3 * d)
         self.project_global = nn.Linear(d, 3 * d)
         self.out = nn.Linear(d, d)
@@ -74,18 +88,24 @@ class LongformerEncoderLayer(nn.Module):
 
     def forward(self, x: Hidden, clock: Clock, band: Sight, those: GlobalTokens | None) -> Hidden:
         """The next hidden states."""
-        h = self.attention_norm(x)
+        if self.pre_norm:
+            x = x + self._attend(self.attention_norm(x), clock, band, those)
+            return x + self.ff(self.ff_norm(x))
+        x = self.attention_norm(x + self._attend(x, clock, band, those))
+        return self.ff_norm(x + self.ff(x))
+
+    def _attend(self, h: Hidden, clock: Clock, band: Sight, those: GlobalTokens | None) -> Hidden:
         query, key, value = (self._heads(part) for part in self.project(h).chunk(3, dim=-1))
-        angles = self.rotary.angles(x.shape[1], like=x)
-        query, key = self.rotary(query, angles), self.rotary(key, angles)
+        if self.rotary is not None:
+            angles = self.rotary.angles(h.shape[1], like=h)
+            query, key = self.rotary(query, angles), self.rotary(key, angles)
         looks = [Look(query=query, key=key, value=value, sight=band)]
         if those is not None:
             looks.append(Look(query=query, key=those.drawn(key), value=those.drawn(value), sight=those.sight))
         seen = attend_jointly(looks, dropout=self._dropped)
         if those is not None:
             seen = those.put(seen, self._see_all(h, clock, those))
-        x = x + F.dropout(self.out(seen.flatten(2)), self.dropout, self.training)
-        return x + self.ff(self.ff_norm(x))
+        return F.dropout(self.out(seen.flatten(2)), self.dropout, self.training)
 
     def _see_all(self, h: Hidden, clock: Clock, those: GlobalTokens) -> Tensor:
         """What the global tokens see ``[b g h e]``."""
@@ -93,8 +113,9 @@ class LongformerEncoderLayer(nn.Module):
         weight, bias = self.project_global.weight, self.project_global.bias
         query = self._heads(F.linear(those.drawn(h), weight[:d], bias[:d]))
         key, value = (self._heads(part) for part in F.linear(h, weight[d:], bias[d:]).chunk(2, dim=-1))
-        angles = self.rotary.angles(h.shape[1], like=h)
-        query, key = self.rotary(query, angles[those.index]), self.rotary(key, angles)
+        if self.rotary is not None:
+            angles = self.rotary.angles(h.shape[1], like=h)
+            query, key = self.rotary(query, angles[those.index]), self.rotary(key, angles)
         return attend_both_sides(query, key, value, valid=clock.valid, dropout=self._dropped)
 
     def _heads(self, x: Tensor) -> Tensor:
@@ -116,10 +137,13 @@ class LongformerEncoder(Encoder):
     def __init__(self, config: LongformerEncoderConfig) -> None:
         super().__init__(config)
         self.embedding = nn.Embedding(config.vocab_size + 1, config.d_model)
-        rotary = Rotary(width=config.d_model // config.n_heads, base=config.rope_base)
+        rotates = config.positions == "rotary"
+        rotary = Rotary(width=config.d_model // config.n_heads, base=config.rope_base) if rotates else None
+        self.places = None if rotates else LearnedPositions(config.n_positions, config.d_model)
         self.layers = nn.ModuleList(LongformerEncoderLayer(config, rotary) for _ in range(config.n_layers))
-        self.norm = nn.LayerNorm(config.d_model)
-        self.head = MaskedTokenHead(self.embedding)
+        # Before the first layer where layers end with a norm, after the last one where they begin with one.
+        self.norm = nn.LayerNorm(config.d_model, eps=config.norm_eps)
+        self.head = MaskedTokenHead(self.embedding, norm_eps=config.norm_eps)
         self.apply(init_normal)
         self.copy_local_projections()
 
@@ -146,10 +170,13 @@ class LongformerEncoder(Encoder):
             (window, dilations): look_around_by_head(clock, window, dilations, absent=global_mask)
             for window, dilations in set(layers)
         }
-        x = F.dropout(self.embedding(tokens), c.dropout, self.training)
+        pre_norm = c.norm == "pre"
+        x = self.embedding(tokens)
+        x = x if self.places is None else self.places.added_to(x)
+        x = F.dropout(x if pre_norm else self.norm(x), c.dropout, self.training)
         for layer, shape in zip(self.layers, layers, strict=True):
             x = run_layer(layer, (x, clock, bands[shape], those), checkpoint=self.recompute and self.training)
-        return F.dropout(self.norm(x), c.dropout, self.training)
+        return F.dropout(self.norm(x), c.dropout, self.training) if pre_norm else x
 
 
 def look_around_by_head(clock: Clock, window: int, dilations: tuple[int, ...], *, absent: GlobalMask | None) -> Sight:

@@ -17,20 +17,20 @@ from torch import nn
 
 from everlong.clock import Clock
 from everlong.models.base import run_layer
-from everlong.models.longformer_encoder import LongformerEncoderConfig, LongformerEncoderLayer, look_around_by_head
+from everlong.models.longformer_encoder import LongformerEncoderLayer, LongformerLayerConfig, look_around_by_head
 from everlong.models.registry import register
 from everlong.models.source_decoder import SourceDecoder, SourceDecoderConfig
 from everlong.nn.around import GlobalTokens
 from everlong.shapes import Hidden, Tokens
 
 
-class LongformerEncoderDecoderConfig(SourceDecoderConfig, LongformerEncoderConfig):
+class LongformerEncoderDecoderConfig(SourceDecoderConfig, LongformerLayerConfig):
     """Sizes of a Longformer encoder, of its windows, and of a Transformer decoder."""
 
     @model_validator(mode="after")
     def _pre_norm(self) -> Self:
         if self.norm != "pre":
-            raise ValueError(f"norm={self.norm!r} is not for Longformer's layers, which begin with a norm; give 'pre'.")
+            raise ValueError(f"norm={self.norm!r} is not for this encoder, whose layers begin with a norm; give 'pre'.")
         return self
 
 
@@ -43,7 +43,7 @@ class LongformerEncoderDecoder(SourceDecoder):
     def __init__(self, config: LongformerEncoderDecoderConfig) -> None:
         super().__init__(config)
         self.encoder_layers = nn.ModuleList(LongformerEncoderLayer(config, self.rotary) for _ in range(config.n_layers))
-        self.encoder_norm = nn.LayerNorm(config.d_model)
+        self.encoder_norm = nn.LayerNorm(config.d_model, eps=config.norm_eps)
         self.init_weights()
 
     @property

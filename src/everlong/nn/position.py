@@ -1,4 +1,7 @@
-"""Encodings of distance and of index, tabulated in float64 and kept: they are constants of a model's life."""
+"""Encodings of distance and of index.
+
+Those that follow from a formula are tabulated in float64 and kept: they are constants of a model's life.
+"""
 
 import math
 from typing import Any
@@ -6,6 +9,14 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+
+class LearnedPositions(nn.Embedding):
+    """A vector for every position, learned, from the first token of a text on; a longer text meets them again."""
+
+    def added_to(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
+        """Vectors of tokens with those of their positions."""
+        return x + self(torch.arange(x.shape[1], device=x.device) % self.num_embeddings)
 
 
 class Sinusoids(nn.Module):

@@ -15,14 +15,18 @@ from pathlib import Path
 from typing import Any, cast
 
 from everlong.checkpoint import CHECKPOINTS, CONFIG, list_checkpoints
+from everlong.data import Tokenizer
 from everlong.data.sealed import read_sealed, write_sealed
 from everlong.data.synthetic import PICTURES, RULES, Rules
 from everlong.errors import RunError
+from everlong.models.base import Model
 from everlong.storage import disk_errors
 from everlong.train.config import RESULT_NEUTRAL, TrainConfig
 from everlong.train.task import Task
 
 TRAIN, LOCK = "train.json", ".lock"
+CONVERTED_FROM = "converted_from"
+"""What a run that was converted says of its data: the folder it was made from."""
 EXAMPLES, HELD_OUT_EXAMPLES = "examples", "examples-valid"
 OURS = {
     *(CONFIG, TRAIN, LOCK, CHECKPOINTS, "metrics.jsonl", "tensorboard", "tokenizer.json"),
@@ -69,6 +73,11 @@ def require_usable(folder: Path, *, resume: bool) -> None:
         raise RunError(f"{folder} is a file, a run needs a folder. Choose another name.")
     if resume and not (folder / CONFIG).is_file():
         raise RunError(f"{folder} holds no run to resume. Leave out --resume (resume=False) to begin one there.")
+    if resume and (folder / TRAIN).is_file() and CONVERTED_FROM in data_of(folder):
+        raise RunError(
+            f"the run in {folder} was converted and not trained, so there is nothing to resume. "
+            "Load it (everlong.load) and train its model in another folder."
+        )
     if resume or not folder.exists():
         return
     if list_checkpoints(folder):
@@ -89,11 +98,21 @@ def describe_run(folder: Path, task: Task, config: TrainConfig) -> None:
     Raises:
         RunError: the disk is full.
     """
-    model = task.objective.model
-    if task.tokenizer is not None:
-        task.tokenizer.save(folder)
+    describe(folder, task.objective.model, task.tokenizer, config, task.facts())
     task.keep(folder)
-    write_sealed(folder / TRAIN, {"training": config.model_dump(mode="json"), "data": task.facts()})
+
+
+def describe(
+    folder: Path, model: Model, tokenizer: Tokenizer | None, config: TrainConfig, facts: Mapping[str, Any]
+) -> None:
+    """Write what a model is, what makes its tokens, and how and of what it learned.
+
+    Raises:
+        RunError: the disk is full.
+    """
+    if tokenizer is not None:
+        tokenizer.save(folder)
+    write_sealed(folder / TRAIN, {"training": config.model_dump(mode="json"), "data": dict(facts)})
     write_sealed(folder / CONFIG, {"architecture": model.architecture, "model": model.config.model_dump(mode="json")})
 
 
@@ -147,7 +166,9 @@ def require_same_run(folder: Path, task: Task, config: TrainConfig) -> None:
     model = task.objective.model
     about = read_sealed(folder / CONFIG)
     require_equal("architecture", {"architecture": about["architecture"]}, {"architecture": model.architecture}, folder)
-    require_equal("model", about["model"], model.config.model_dump(mode="json"), folder)
+    # Parsed, so that fields that are newer than the run have their defaults.
+    before = type(model.config).parse(cast("dict[str, Any]", about["model"]))
+    require_equal("model", before.model_dump(mode="json"), model.config.model_dump(mode="json"), folder)
     theirs, ours = (settings.model_dump(mode="json") for settings in (training_of(folder), config))
     for name in RESULT_NEUTRAL:
         theirs.pop(name, None)

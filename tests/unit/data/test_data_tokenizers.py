@@ -224,11 +224,11 @@ def test_any_flipped_bit_of_a_file_is_noticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "wording"),
     [
-        ({"kind": "letter"}, "has a tokenizer of kind 'letter'; known are 'byte', 'bpe' and 'word'"),
-        ({"kind": "word", "words": "a b"}, r"has no usable words \(its words are no list of different words"),
+        ({"kind": "letter"}, "has a tokenizer of kind 'letter'; known are byte, bpe, word, wordpiece and byte-pairs"),
+        ({"kind": "word", "words": "a b"}, r"has no usable vocabulary \(its words are no list of different words"),
         ({"kind": "word", "words": ["a"]}, "are no list of different words that begins with <unknown>"),
-        ({"kind": "word", "words": ["<unknown>", "a", "a"]}, r"has no usable words"),
-        ({"kind": "word", "words": ["<unknown>", 3]}, r"has no usable words"),
+        ({"kind": "word", "words": ["<unknown>", "a", "a"]}, r"has no usable vocabulary"),
+        ({"kind": "word", "words": ["<unknown>", 3]}, r"has no usable vocabulary"),
         ({"kind": "bpe"}, "has no usable vocabulary"),
         ({"kind": "bpe", "tokens": ["a", "\n"], "merges": []}, "has no usable vocabulary"),
         ({"kind": "bpe", "tokens": ["a"], "merges": [["a", "b"]]}, "has no usable vocabulary"),

@@ -90,7 +90,7 @@ from everlong.models.transformer_xl import TransformerXLConfig
         (
             LongformerEncoderDecoderConfig,
             {"norm": "post"},
-            r"norm='post' is not for Longformer's layers, which begin with a norm; give 'pre'",
+            r"norm='post' is not for this encoder, whose layers begin with a norm; give 'pre'",
         ),
         (LongformerEncoderDecoderConfig, {"window": 7}, r"window=7 of layer 0 cannot be halved"),
         (LongformerEncoderDecoderConfig, {"d_model": 12}, r"a head of d_model=12 / n_heads=4 has an odd width"),

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from everlong.checkpoint import CONFIG
 from everlong.data.sealed import read_sealed, write_sealed
 from everlong.errors import RunError
 from everlong.train import TrainConfig
@@ -27,6 +28,18 @@ def test_settings_that_are_newer_than_a_run_have_their_defaults(bench: Bench) ->
     require_same_run(folder, task_of(bench), settings())
     with pytest.raises(RunError, match=r"training setting mask_rate=0\.15, now it is 0\.3"):
         require_same_run(folder, task_of(bench), settings(mask_rate=0.3))
+
+
+def test_fields_of_a_model_that_are_newer_than_a_run_have_their_defaults(bench: Bench) -> None:
+    folder = bench.folder / "older"
+    folder.mkdir()
+    describe_run(folder, task_of(bench, model=tiny(dropout=0.0)), settings())
+    written = read_sealed(folder / CONFIG)
+    older = {name: value for name, value in dict(written["model"]).items() if name != "dropout"}  # type: ignore[call-overload]
+    write_sealed(folder / CONFIG, {**written, "model": older})
+    require_same_run(folder, task_of(bench, model=tiny(dropout=0.0)), settings())
+    with pytest.raises(RunError, match=r"model setting dropout=0\.0, now it is 0\.5"):
+        require_same_run(folder, task_of(bench, model=tiny(dropout=0.5)), settings())
 
 
 def test_a_new_folder_is_made_and_kept_to_one_process(tmp_path: Path) -> None:

@@ -1,0 +1,5 @@
+"""Models of others made ours."""
+
+from everlong.interop.convert import Converted, convert
+
+__all__ = ["Converted", "convert"]
