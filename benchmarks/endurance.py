@@ -26,7 +26,7 @@ from torch import nn
 
 from everlong import create_model
 from everlong.data.synthetic import Copy, EpisodeReader
-from everlong.evaluate.episodes import answers, bit_losses
+from everlong.evaluate.episodes import answer_losses, answers
 
 from . import process_memory
 from .machine import describe
@@ -59,7 +59,7 @@ def train(name: str, *, updates: int, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     while len(losses) < updates and all(map(math.isfinite, (*losses[-1:], *norms[-1:]))):
         chunk = next(reader)
-        loss = bit_losses(answers(model, chunk), chunk.targets).sum()
+        loss = answer_losses(answers(model, chunk), chunk.targets).sum()
         loss.backward()
         norms.append(float(nn.utils.clip_grad_norm_(model.parameters(), CLIP)))
         losses.append(loss.item())

@@ -147,7 +147,7 @@ def cut_before_space(text: str, begin: int, end: int) -> int:
 
 
 def _kind(rules: Mapping[str, Any], tokens: list[str]) -> str:
-    model, before = (cast("dict[str, Any]", rules[name] or {}).get("type") for name in ("model", "pre_tokenizer"))
+    model, before = (str((rules[name] or {}).get("type")) for name in ("model", "pre_tokenizer"))
     if (model, before) not in KINDS:
         raise DataError(
             f"this tokenizer is of kind {model} after {before}; known are WordPiece as in BERT and byte-level BPE as "

@@ -61,8 +61,8 @@ def test_a_training_that_was_interrupted_ends_as_one_that_was_not(tmp_path, monk
 
 def test_a_training_ends_at_the_first_update_that_is_not_finite(tmp_path, monkeypatch) -> None:
     losses = iter([1.0, float("nan"), 1.0])
-    honest = endurance.bit_losses
-    monkeypatch.setattr(endurance, "bit_losses", lambda *given: honest(*given) * next(losses))
+    honest = endurance.answer_losses
+    monkeypatch.setattr(endurance, "answer_losses", lambda *given: honest(*given) * next(losses))
     row = endurance.train("mann", updates=3, folder=tmp_path)
     assert (row["updates"], row["finite"]) == (2, False)
 
