@@ -64,6 +64,9 @@ class PretrainedTokenizer:
     def __init__(self, rules: Mapping[str, Any], tokens: list[str]) -> None:
         self._rules, self._tokens = {name: rules[name] for name in RULES}, tokens
         self.name = _kind(self._rules, tokens)
+        if self.name == "byte-pairs":
+            # Some files put a space before every text, so before every piece of a long one, that is not there.
+            self._rules["pre_tokenizer"] = {**rules["pre_tokenizer"], "add_prefix_space": False}
         self.exact = self.name == "byte-pairs" and rules["normalizer"] is None
         self.vocab_size = len(tokens)
         self.first, self.last, self.mask = _symbols(tokens)

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.pretrained_folders import PAIRS, WORDS, byte_pairs, word_pieces
+from tokenizers import pre_tokenizers
 
 from everlong.data import Chunk, Masking, PretrainedTokenizer, Tokenizer, bpe, load_tokenizer
 from everlong.data.pretrained import cut_before_space
@@ -65,6 +66,14 @@ def library_tokens(tokenizer: PretrainedTokenizer, text: str) -> list[int]:
 @given(text=any_text)
 def test_tokens_are_the_librarys(tokenizer: PretrainedTokenizer, text: str) -> None:
     assert tokenizer.encode(text) == library_tokens(tokenizer, text)
+
+
+def test_no_space_is_put_before_a_text_whatever_the_file_says() -> None:
+    library = byte_pairs()
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer = ours(library)
+    assert library.encode("sea", add_special_tokens=False).ids != tokenizer.encode("sea") == BYTES.encode("sea")
+    assert tokenizer.decode(tokenizer.encode("sea")) == "sea"
 
 
 WORDS_AND_GAPS = st.tuples(
