@@ -119,14 +119,14 @@ def run(job: Job) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in model.parameters()),
         "sequences_to_learn": learned_after(lines, lanes=config.lanes),
         "cpu_seconds_since_the_last_start": spent,
-        "trials": trials(best, rules),
-        "grown": grown and {"config": grown, "trials": trials(best.with_config(**grown), rules)},
+        "trials": trials(best, rules, sequences=100),
+        "grown": grown and {"config": grown, "trials": trials(best.with_config(**grown), rules, sequences=20)},
     }
 
 
-def trials(model: AnyLanguageModel, rules: Rules) -> list[dict[str, Any]]:
-    """What 100 sequences of each size cost."""
-    found = evaluate_episodes(model, rules, trials=(None, *rules.trials()), sequences=100, lanes=20)
+def trials(model: AnyLanguageModel, rules: Rules, *, sequences: int) -> list[dict[str, Any]]:
+    """What so many sequences of each size cost."""
+    found = evaluate_episodes(model, rules, trials=(None, *rules.trials()), sequences=sequences, lanes=20)
     return [trial.to_dict() for trial in found]
 
 
