@@ -10,26 +10,19 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from os import PathLike
-from pathlib import Path
 from typing import cast, final
 
 import numpy as np
 import tokenizers
-from numpy.typing import NDArray
 from tokenizers import models, pre_tokenizers, trainers
 
 from everlong.data.bytelevel import (
-    TOKENIZER_FILE,
-    Ids,
-    TextStream,
+    ByteLevelTokenizer,
     TokenArray,
     byte_characters,
-    checked,
     token_dtype,
     utf8,
 )
-from everlong.data.sealed import digest, write_sealed
 from everlong.errors import ConfigError, DataError
 
 WORDS = re.compile(
@@ -46,7 +39,7 @@ TRAINING_CHARACTERS = 100_000_000
 
 
 @final
-class BPETokenizer:
+class BPETokenizer(ByteLevelTokenizer):
     """Byte-level byte-pair encoding: any text, in any language, comes back exactly as it was.
 
     ``tokens`` are the vocabulary in the order of ids, in GPT-2's printable bytes; ``merges`` come first things first.
@@ -60,15 +53,12 @@ class BPETokenizer:
     exact = True
 
     def __init__(self, tokens: Sequence[str], merges: Sequence[tuple[str, str]]) -> None:
-        self.vocab_size = len(tokens)
         self._tokens, self._merges = list(tokens), list(merges)
         byte_of = {character: byte for byte, character in enumerate(byte_characters())}
-        self.token_bytes = [bytes(byte_of[character] for character in token) for token in tokens]
-        self.byte_lengths: NDArray[np.int64] = np.array([len(token) for token in self.token_bytes], np.int64)
+        super().__init__([bytes(byte_of[character] for character in token) for token in tokens])
         vocabulary = {token: i for i, token in enumerate(self._tokens)}
         self._merger = _word_merger(models.BPE(vocab=vocabulary, merges=self._merges, cache_capacity=0))
         self._dtype = token_dtype(self.vocab_size)
-        self.digest: str = digest(self.fields)
         self._known: dict[str, bytes] = {}
         self._known_characters = 0
 
@@ -142,35 +132,6 @@ class BPETokenizer:
             )
             self._known_characters += sum(map(len, new))
         return known
-
-    def decode(self, ids: Ids) -> str:
-        """The text of these tokens; bytes that are no UTF-8 become U+FFFD.
-
-        Raises:
-            DataError: an id is outside the vocabulary.
-        """
-        known = checked(ids, self.vocab_size).tolist()
-        return b"".join([self.token_bytes[token] for token in known]).decode(errors="replace")
-
-    def stream(self) -> TextStream:
-        """A decoder that takes tokens one at a time."""
-        return TextStream(self.token_bytes)
-
-    def n_bytes(self, ids: Ids) -> int:
-        """How many UTF-8 bytes these tokens stand for.
-
-        Raises:
-            DataError: an id is outside the vocabulary.
-        """
-        return int(self.byte_lengths[checked(ids, self.vocab_size)].sum())
-
-    def save(self, folder: str | PathLike[str]) -> None:
-        """Write ``tokenizer.json`` into a folder.
-
-        Raises:
-            RunError: the disk is full, or the folder may not be written to.
-        """
-        write_sealed(Path(folder) / TOKENIZER_FILE, self.fields)
 
 
 def cut_after_line(text: str, begin: int, end: int) -> int:

@@ -6,12 +6,17 @@ of GPT-2 (Radford et al. 2019, ``bytes_to_unicode``).
 """
 
 import codecs
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from everlong.data.sealed import digest, write_sealed
 from everlong.errors import DataError
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -92,3 +97,55 @@ class TextStream:
         rest = self._decoder.decode(b"", final=True)
         self._decoder.reset()
         return rest
+
+
+class ByteLevelTokenizer(ABC):
+    """What all tokenizers share, whatever makes a text into tokens: bytes, and a file."""
+
+    def __init__(self, token_bytes: Sequence[bytes]) -> None:
+        self.token_bytes = list(token_bytes)
+        self.vocab_size = len(self.token_bytes)
+        self.byte_lengths: NDArray[np.int64] = np.array([len(token) for token in self.token_bytes], np.int64)
+
+    @property
+    @abstractmethod
+    def fields(self) -> dict[str, object]:
+        """Everything that decides the tokens of a text, as JSON values."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that decides the tokens of a text, in hexadecimal."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        return digest(self.fields)
+
+    def decode(self, ids: Ids) -> str:
+        """The text of these tokens; bytes that are no UTF-8 become U+FFFD.
+
+        Raises:
+            DataError: an id is outside the vocabulary.
+        """
+        known = checked(ids, self.vocab_size).tolist()
+        return b"".join([self.token_bytes[token] for token in known]).decode(errors="replace")
+
+    def stream(self) -> TextStream:
+        """A decoder that takes tokens one at a time."""
+        return TextStream(self.token_bytes)
+
+    def n_bytes(self, ids: Ids) -> int:
+        """How many UTF-8 bytes these tokens stand for.
+
+        Raises:
+            DataError: an id is outside the vocabulary.
+        """
+        return int(self.byte_lengths[checked(ids, self.vocab_size)].sum())
+
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write ``tokenizer.json`` into a folder.
+
+        Raises:
+            RunError: the disk is full, or the folder may not be written to.
+        """
+        write_sealed(Path(folder) / TOKENIZER_FILE, self.fields)

@@ -12,25 +12,19 @@ Symbols such as ``[CLS]`` are no text: a text that spells one is read as the let
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from os import PathLike
-from pathlib import Path
 from typing import Any, cast, final
 
 import numpy as np
 import tokenizers
-from numpy.typing import NDArray
 
 from everlong.data.bpe import segments
 from everlong.data.bytelevel import (
-    TOKENIZER_FILE,
+    ByteLevelTokenizer,
     Ids,
-    TextStream,
     TokenArray,
     byte_characters,
-    checked,
     token_dtype,
 )
-from everlong.data.sealed import digest, write_sealed
 from everlong.errors import DataError
 
 KINDS = {("WordPiece", "BertPreTokenizer"): "wordpiece", ("BPE", "ByteLevel"): "byte-pairs"}
@@ -50,7 +44,7 @@ NOTHING_ELSE: dict[str, Any] = {
 
 
 @final
-class PretrainedTokenizer:
+class PretrainedTokenizer(ByteLevelTokenizer):
     """The tokenizer of a pre-trained encoder, from the rules that the `tokenizers` library keeps in ``tokenizer.json``.
 
     Args:
@@ -68,13 +62,10 @@ class PretrainedTokenizer:
             # Some files put a space before every text, so before every piece of a long one, that is not there.
             self._rules["pre_tokenizer"] = {**rules["pre_tokenizer"], "add_prefix_space": False}
         self.exact = self.name == "byte-pairs" and rules["normalizer"] is None
-        self.vocab_size = len(tokens)
         self.first, self.last, self.mask = _symbols(tokens)
-        self.token_bytes = _as_words(tokens, rules["model"]) if self.name == "wordpiece" else _as_bytes(tokens)
-        self.byte_lengths: NDArray[np.int64] = np.array([len(token) for token in self.token_bytes], np.int64)
+        super().__init__(_as_words(tokens, rules["model"]) if self.name == "wordpiece" else _as_bytes(tokens))
         self._encoder = tokenizers.Tokenizer.from_str(json.dumps({**NOTHING_ELSE, **self._rules}))
         self._dtype = token_dtype(self.vocab_size)
-        self.digest: str = digest(self.fields)
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, object]) -> "PretrainedTokenizer":
@@ -107,35 +98,6 @@ class PretrainedTokenizer:
     def framed(self, ids: Ids) -> list[int]:
         """The tokens between the two symbols that the encoder saw around every text: ``[CLS] … [SEP]``."""
         return [self.first, *(int(token) for token in ids), self.last]
-
-    def decode(self, ids: Ids) -> str:
-        """The text of these tokens, symbols by their names; bytes that are no UTF-8 become U+FFFD.
-
-        Raises:
-            DataError: an id is outside the vocabulary.
-        """
-        known = checked(ids, self.vocab_size).tolist()
-        return b"".join([self.token_bytes[token] for token in known]).decode(errors="replace")
-
-    def stream(self) -> TextStream:
-        """A decoder that takes tokens one at a time."""
-        return TextStream(self.token_bytes)
-
-    def n_bytes(self, ids: Ids) -> int:
-        """How many UTF-8 bytes these tokens stand for: of the text itself, or as WordPiece writes it.
-
-        Raises:
-            DataError: an id is outside the vocabulary.
-        """
-        return int(self.byte_lengths[checked(ids, self.vocab_size)].sum())
-
-    def save(self, folder: str | PathLike[str]) -> None:
-        """Write ``tokenizer.json`` into a folder.
-
-        Raises:
-            RunError: the disk is full, or the folder may not be written to.
-        """
-        write_sealed(Path(folder) / TOKENIZER_FILE, self.fields)
 
 
 def cut_before_space(text: str, begin: int, end: int) -> int:

@@ -2,15 +2,11 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from os import PathLike
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from everlong.data.bytelevel import TOKENIZER_FILE, Ids, TextStream, TokenArray, checked, token_dtype, utf8
-from everlong.data.sealed import digest, write_sealed
+from everlong.data.bytelevel import ByteLevelTokenizer, TokenArray, token_dtype, utf8
 
 UNKNOWN = "<unknown>"
 """Stands for every word outside the vocabulary; it has the id 0, and no text has it as a word."""
@@ -26,7 +22,7 @@ def split_words(text: str) -> list[str]:
 
 
 @final
-class WordTokenizer:
+class WordTokenizer(ByteLevelTokenizer):
     """Every word and every punctuation mark is a token. Decoding gives lower-case words with a space after each.
 
     Unlike the other tokenizers this one loses capitals, spaces and words it does not know.
@@ -40,11 +36,9 @@ class WordTokenizer:
     exact = False
 
     def __init__(self, words: tuple[str, ...]) -> None:
+        super().__init__([f"{word} ".encode() for word in words])
         self.words = words
         self._ids = {word: number for number, word in enumerate(words)}
-        self.vocab_size = len(words)
-        self.token_bytes = [f"{word} ".encode() for word in words]
-        self.byte_lengths: NDArray[np.int64] = np.array([len(token) for token in self.token_bytes], np.int64)
 
     @classmethod
     def of(cls, words: Iterable[str]) -> "WordTokenizer":
@@ -68,11 +62,6 @@ class WordTokenizer:
     def fields(self) -> dict[str, object]:
         """Everything that decides the tokens of a text, as JSON values."""
         return {"kind": self.name, "words": list(self.words)}
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of everything that decides the tokens of a text, in hexadecimal."""
-        return digest(self.fields)
 
     def id_of(self, word: str) -> int:
         """The id of a word; 0 where it is not known."""
@@ -101,34 +90,6 @@ class WordTokenizer:
                 yield self._array("".join(whole))
         if rest.strip():
             yield self._array(rest)
-
-    def decode(self, ids: Ids) -> str:
-        """The words, each with a space after it.
-
-        Raises:
-            DataError: an id is outside the vocabulary.
-        """
-        return b"".join(self.token_bytes[i] for i in checked(ids, self.vocab_size)).decode()
-
-    def stream(self) -> TextStream:
-        """A decoder that takes words one at a time."""
-        return TextStream(self.token_bytes)
-
-    def n_bytes(self, ids: Ids) -> int:
-        """How many bytes the words are, spaces included.
-
-        Raises:
-            DataError: an id is outside the vocabulary.
-        """
-        return int(self.byte_lengths[checked(ids, self.vocab_size)].sum())
-
-    def save(self, folder: str | PathLike[str]) -> None:
-        """Write ``tokenizer.json`` into a folder.
-
-        Raises:
-            RunError: the disk is full, or the folder may not be written to.
-        """
-        write_sealed(Path(folder) / TOKENIZER_FILE, self.fields)
 
     def _array(self, text: str) -> TokenArray:
         return np.array(self.encode(text), token_dtype(self.vocab_size))
