@@ -54,6 +54,19 @@ class Config(BaseModel):
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
 
+def require_rotates(*, d_model: int, n_heads: int, otherwise: str = "") -> None:
+    """Refuse heads whose coordinates cannot be rotated in pairs, and name a width that can; `otherwise` is a way out.
+
+    Raises:
+        ValueError: a head has an odd width; pydantic passes the text on as a ConfigError.
+    """
+    if d_model // n_heads % 2:
+        raise ValueError(
+            f"a head of d_model={d_model} / n_heads={n_heads} has an odd width, and rotation turns pairs; "
+            f"the next even one needs d_model={d_model + n_heads}{otherwise}."
+        )
+
+
 def require_divides(*, whole: str, by: str, sizes: Mapping[str, int]) -> None:
     """Refuse sizes that do not divide, and name the nearest that do.
 

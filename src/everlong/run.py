@@ -82,7 +82,7 @@ class Run:
                 f"{self.folder} did not learn to classify texts. Train an encoder for that: "
                 "everlong train han --task classify."
             )
-        options = LabelledOptions.parse(examples_of(self.folder)["options"])
+        options = LabelledOptions.parse(examples_of(self.folder).get("options", {}))
         return tell_labels(self.model, self.tokenizer, texts, options, lanes=lanes, explain=explain)
 
     def session(self) -> Session:

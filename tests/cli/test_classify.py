@@ -4,10 +4,12 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import everlong
 from everlong.cli import main
+from everlong.models.classifier import Classifier
 from tests.cli.support import CLI
 
 WORDS = {"good": ["great", "lovely", "moving"], "bad": ["dull", "awful", "weak"]}
@@ -101,3 +103,15 @@ def test_a_limit_says_what_it_leaves_out(cli: CLI, tmp_path: Path) -> None:
     )  # fmt: skip
     assert ending.code == 0, ending.err
     assert "limit=10 leaves out" in ending.err
+
+
+def test_a_rare_label_may_be_held_out_whole(cli: CLI, tmp_path: Path) -> None:
+    rows = write_texts(tmp_path / "texts.jsonl", 20, seed=0).read_text().splitlines()
+    held_out = np.random.default_rng(0).random(20).argmin()
+    rows[held_out] = json.dumps({"text": "It is none of these.", "label": "rare"})
+    (tmp_path / "texts.jsonl").write_text("\n".join(rows))
+    words = ["train", "han", "--task", "classify", "--data", tmp_path / "texts.jsonl", "--out", tmp_path / "run"]
+    assert cli(*words, "--steps", 1, "--set", "d_model=8").code == 0
+    model = everlong.load(tmp_path / "run").model
+    assert isinstance(model, Classifier)
+    assert model.labels == ("bad", "good", "rare")

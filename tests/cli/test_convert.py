@@ -9,7 +9,7 @@ from tests.pretrained_folders import LENGTH, write_folder
 
 def test_an_encoder_of_others_becomes_a_run_that_can_be_measured(cli: CLI, book: Path, tmp_path: Path) -> None:
     folder, out = write_folder(tmp_path / "roberta", "roberta"), tmp_path / "run"
-    ended = cli("convert", folder, "--out", out, "--to", "longformer-encoder", "--length", 64, "--json")
+    ended = cli("convert", folder, "--out", out, "--to", "longformer-encoder", "--max-length", 64, "--json")
     assert ended.code == 0
     assert ended.answer["left_out"] == ["pooler.dense"]
     assert (ended.answer["model"], ended.answer["new_head"]) == ("longformer-encoder", False)
@@ -39,7 +39,7 @@ def test_refusals_leave_nothing_behind(cli: CLI, tmp_path: Path) -> None:
     folder, out = write_folder(tmp_path / "bert", "bert"), tmp_path / "run"
     cli("convert", tmp_path / "none", "--out", out).require_refusal("there is no folder", "model.safetensors")
     cli("convert", folder, "--out", out, "--to", "gru").require_refusal("to='gru' is nothing that can be converted to")
-    cli("convert", folder, "--out", out, "--length", 64).require_refusal("are for a longformer-encoder")
+    cli("convert", folder, "--out", out, "--max-length", 64).require_refusal("are for a longformer-encoder")
     (folder / "model.safetensors").write_bytes(b"short")
     cli("convert", folder, "--out", out).require_refusal("is cut short, or no file of tensors")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")

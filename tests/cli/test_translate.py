@@ -105,7 +105,7 @@ def test_what_is_refused(cli: CLI, run: Path, trained: Path, pairs: Path, tmp_pa
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"source": "a"}\n')
     out = tmp_path / "new"
-    cli(*words(bad, out)).require_refusal("bad.jsonl:1 has no strings", "two text files")
+    cli(*words(bad, out)).require_refusal("bad.jsonl:1 has no string", "must be one object")
     assert not out.exists()
     cli(*words(pairs, out, "--chunk", 9)).require_refusal("task=translate has no use for --chunk: a pair of texts")
     cli(*words(pairs, out, "--set", "task.revers=1")).require_refusal("reverse")

@@ -9,7 +9,7 @@ from torch import Tensor
 from everlong.models.bert import Bert, BertConfig
 from everlong.models.hierarchical_encoder import HierarchicalEncoder, HierarchicalEncoderConfig
 from everlong.testing.subject import stir_weights
-from tests.parity.test_han import TEXTS, packed
+from tests.parity.sections import TEXTS, packed, require_same
 from tests.reference.hierarchies import hierarchical_encoder_one_by_one
 
 SMALL = {"vocab_size": 11, "d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 12}
@@ -32,17 +32,7 @@ def test_equal_to_the_twin_values_and_gradients(fields: dict[str, Any]) -> None:
     for lane, text in enumerate(TEXTS):
         if text:
             expected[lane, : lengths[lane]], documents[lane] = hierarchical_encoder_one_by_one(model, text)
-    torch.testing.assert_close(hidden, expected, rtol=0, atol=1e-12)
-    torch.testing.assert_close(vectors, documents, rtol=0, atol=1e-12)
-    rng = torch.Generator().manual_seed(1)
-    mixtures = [torch.randn(x.shape, dtype=torch.float64, generator=rng) for x in (hidden, vectors)]
-    weights = [p for name, p in model.named_parameters() if not name.startswith("head.")]
-    ours, theirs = (
-        torch.autograd.grad((a * mixtures[0]).sum() + (b * mixtures[1]).sum(), weights)
-        for a, b in ((hidden, vectors), (expected, documents))
-    )
-    for one, two in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-11)
+    require_same(model, (hidden, vectors), (expected, documents))
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])

@@ -13,7 +13,9 @@ def convert(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A Hugging Face folder of BERT or RoBERTa kind.")],
     out: Annotated[Path, typer.Option(help="Folder for the run.")],
     to: Annotated[str, typer.Option(help="bert, or longformer-encoder for long texts.")] = "bert",
-    length: Annotated[int | None, typer.Option(help="Positions of a longformer-encoder; 4096 unless given.")] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Positions of a longformer-encoder; 4096 unless given.")
+    ] = None,
     window: Annotated[
         int | None,
         typer.Option(help="Width of its window; unless given, so wide that texts of the old length are seen whole."),
@@ -29,7 +31,7 @@ def convert(
     from everlong.train.folder import require_usable
 
     require_usable(out, resume=False)
-    made = convert(folder, to=cast("Target", to), max_length=length, window=window)
+    made = convert(folder, to=cast("Target", to), max_length=max_length, window=window)
     made.save(out)
     parameters = sum(parameter.numel() for parameter in made.model.parameters())
     say(f"{to}: {parameters:,} parameters of {folder}, and its tokenizer, {made.tokenizer.name}; saved in {out}")

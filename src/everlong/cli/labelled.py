@@ -38,7 +38,8 @@ def build_labelled(source: Source, options: LabelledOptions, folder: Path, held_
     def aside() -> Iterator[LabelledText]:
         return read_labelled(source.valid) if source.valid else _drawn(source.data, held_out=True)
 
-    labels = sorted({text.label for text in learned()})
+    # Of all texts: a rare label may be drawn whole into those held out.
+    labels = sorted({text.label for text in read_labelled(source.data)})
     if len(labels) < 2:
         raise DataError(
             f"all texts have the same label, '{labels[0]}', so there is nothing to tell apart. "

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Int
 from pydantic import Field
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from everlong.config import Config
 from everlong.data.examples import Example
@@ -151,10 +152,9 @@ class Texts:
 def collate_texts(examples: Sequence[Example]) -> Texts:
     """The batch of some examples."""
     lengths = torch.tensor([len(example["tokens"]) for example in examples])
-    tokens = torch.zeros(len(examples), int(lengths.max()), dtype=torch.int64)
+    tokens = pad_sequence([torch.from_numpy(example["tokens"]) for example in examples], batch_first=True)
     begins = torch.zeros_like(tokens, dtype=torch.bool)
     for lane, example in enumerate(examples):
-        tokens[lane, : len(example["tokens"])] = torch.from_numpy(example["tokens"])
         begins[lane, torch.from_numpy(example["sections"])] = True
     labels = torch.tensor([int(example["label"][0]) for example in examples])
     return Texts(tokens=tokens, lengths=lengths, sections=begins, labels=labels)

@@ -5,14 +5,15 @@
 A text of a pair is one line: a line feed stands before the target and after it, and nowhere else.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import cast, final
+from typing import final
 
-from everlong.data.source import COMPRESSED, read_lines
+from everlong.data.records import read_records
+from everlong.data.source import read_lines
+from everlong.data.text import inner_suffix
 from everlong.data.utf8 import decode
 from everlong.errors import DataError
 
@@ -40,7 +41,7 @@ def read_pairs(paths: Sequence[Path]) -> Iterator[Pair]:
     for path in paths:
         if not path.is_file():
             raise DataError(f"there is no file {path}. {REMEDY}")
-    is_json = [_suffix(path) == ".jsonl" for path in paths]
+    is_json = [inner_suffix(path) == ".jsonl" for path in paths]
     if all(is_json) and paths:
         return _from_json(paths)
     if any(is_json) or len(paths) != 2:
@@ -63,21 +64,8 @@ def text_lines(path: Path) -> Iterator[str]:
 
 def _from_json(paths: Sequence[Path]) -> Iterator[Pair]:
     for path in paths:
-        for number, line in enumerate(text_lines(path), start=1):
-            if line.strip():
-                yield _pair(line, f"{path}:{number}")
-
-
-def _pair(line: str, place: str) -> Pair:
-    try:
-        record: object = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{place} is not JSON ({error}). {REMEDY}") from error
-    fields = cast("dict[str, object]", record) if isinstance(record, dict) else {}
-    source, target = fields.get("source"), fields.get("target")
-    if not isinstance(source, str) or not isinstance(target, str):
-        raise DataError(f'{place} has no strings "source" and "target". {REMEDY}')
-    return _checked(source, target, place)
+        for record in read_records(path, example='{"source": "...", "target": "..."}'):
+            yield _checked(record.text("source"), record.text("target"), record.place)
 
 
 def _side_by_side(sources: Path, targets: Path) -> Iterator[Pair]:
@@ -98,16 +86,4 @@ def _checked(source: str, target: str, place: str) -> Pair:
             raise DataError(f"{place} has an empty {name}. Leave the pair out, or translate it.")
         if "\n" in text or "\r" in text:
             raise DataError(f"{place} has a {name} of several lines. Write it as one line, or as several pairs.")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise DataError(
-                f"{place} has half a character in its {name} (a lone surrogate, character {error.start}). "
-                "Write that character whole, or leave it out."
-            ) from error
     return Pair(source, target)
-
-
-def _suffix(path: Path) -> str:
-    plain = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
-    return plain.suffix.lower()

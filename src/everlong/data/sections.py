@@ -1,7 +1,7 @@
 """Where sentences and paragraphs of a text end, in English, Chinese and what is written like either.
 
-    sentence     ends with . ! ? … before white space, or with 。 ！ ？ …… at once, quotes and brackets that close
-                 included; and where a paragraph does
+    sentence     ends with . ! ? … before white space, or with 。 ！ ？ at once (…… beside one of these included), and
+                 with the quotes and brackets that close after them; and where a paragraph does
     paragraph    ends with a blank line
 
 What stands between two of them, white space say, belongs to the one before: joined, they are the text.

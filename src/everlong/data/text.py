@@ -79,7 +79,7 @@ def _documents(sources: list[tuple[Path, list[Path]]], separator: str | None) ->
 
 
 def _file_documents(file: Path, separator: str | None) -> Iterator[Document]:
-    if _inner_suffix(file) == ".jsonl":
+    if inner_suffix(file) == ".jsonl":
         return _json_documents(file)
     if separator is not None:
         return _separated_documents(file, separator)
@@ -154,11 +154,11 @@ def _walk(folder: Path) -> Iterator[Path]:
             # A link to a folder may lead back to where it came from.
             if not entry.is_symlink():
                 yield from _walk(entry)
-        elif _inner_suffix(entry) in TEXT_SUFFIXES and entry.is_file():
+        elif inner_suffix(entry) in TEXT_SUFFIXES and entry.is_file():
             yield entry
 
 
-def _inner_suffix(path: Path) -> str:
+def inner_suffix(path: Path) -> str:
     """The suffix of the text itself: ``.jsonl`` for ``a.jsonl.gz``."""
     plain = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
     return plain.suffix.lower()

@@ -17,14 +17,19 @@ from everlong.evaluate.mode import evaluating
 from everlong.models.classifier import Classifier
 from everlong.models.han import HAN, Attended
 
-WORD = re.compile(rb"(?:[\xe3-\xe9\xf0][\x80-\xbf]+)|(?:[0-9A-Za-z_'\x80-\xe2\xea-\xef\xf1-\xff])+|[^\s]")
-"""A word in UTF-8: letters and digits in a row; or one character, as in Chinese, or one mark."""
+WORD = re.compile(
+    rb"[\xc2\xe2-\xe9\xef\xf0][\x80-\xbf]+"  # one Chinese character, one mark of Latin-1 or of U+2000 and on
+    rb"|[0-9A-Za-z_'\x80-\xc1\xc3-\xe1\xea-\xee\xf1-\xff]+"  # letters and digits in a row
+    rb"|[^\s]"
+)
+"""A word in UTF-8, or what stands between words."""
 
 
 @final
 @dataclass(frozen=True)
 class Weighed:
-    """A piece of text and how much it counted among its neighbours, which add up to 1."""
+    """A piece of text and how much it counted among its neighbours, which add up to 1, less the share
+    of white space at the end."""
 
     text: str
     weight: float
@@ -71,9 +76,12 @@ def tell_labels(
     """The labels of texts in their order, `lanes` of them read together.
 
     Raises:
-        ConfigError: an explanation is asked for, and the model does not attend to words and sentences.
-        DataError: a text is empty.
+        ConfigError: ``lanes`` is less than 1, or an explanation is asked for, and the model does not attend to words
+            and sentences.
+        DataError: a text is empty, or of nothing that the tokenizer writes.
     """
+    if lanes < 1:
+        raise ConfigError(f"lanes={lanes} is too small. Choose 1 or more.")
     if explain and not (isinstance(model.encoder, HAN) and model.encoder.config.pooling == "attention"):
         raise ConfigError(
             f"this {model.architecture} does not weigh words and sentences. Explain a han with pooling=attention."
@@ -84,9 +92,10 @@ def tell_labels(
 
 
 def _sectioned(text: str, tokenizer: Tokenizer, options: LabelledOptions) -> Sectioned:
-    if not text.strip():
+    found = in_tokens(text, tokenizer, options)
+    if not text.strip() or not found.tokens:
         raise DataError("a text to be classified is empty. Leave it out.")
-    return in_tokens(text, tokenizer, options)
+    return found
 
 
 @torch.no_grad()

@@ -65,7 +65,7 @@ def convert(
     Args:
         folder: with ``config.json``, ``model.safetensors``, and ``tokenizer.json`` or ``vocab.txt``.
         to: ``bert``, or ``longformer-encoder`` for long texts.
-        max_length: positions of a ``longformer-encoder``; 4096 unless given.
+        max_length: positions of a ``longformer-encoder``; 4096, or what it reads already, unless given.
         window: width of its window; unless given, so wide that texts of the old length are seen whole.
 
     Raises:
@@ -91,7 +91,10 @@ def convert(
         )
     fields: dict[str, Any] = {"n_positions": short.positions}
     if to == LONG:
-        fields = {"n_positions": LENGTH if max_length is None else max_length, "window": window or 2 * short.positions}
+        fields = {
+            "n_positions": max(LENGTH, short.positions) if max_length is None else max_length,
+            "window": 2 * short.positions if window is None else window,
+        }
     if fields["n_positions"] < short.positions:
         raise ConfigError(
             f"max_length={max_length} is shorter than the {short.positions} tokens that {source} reads already. "

@@ -45,7 +45,8 @@ class ShortConfig(Config):
     type_vocab_size: int = Field(default=2, ge=1)
     layer_norm_eps: float = Field(default=1e-12, gt=0.0)
     hidden_dropout_prob: float = Field(default=0.1, ge=0.0, lt=1.0)
-    pad_token_id: int = Field(default=0, ge=0)
+    pad_token_id: int | None = Field(default=None, ge=0)
+    """1 for a RoBERTa that does not say; BERT does not need it."""
     hidden_act: Literal["gelu"] = "gelu"
     position_embedding_type: Literal["absolute"] = "absolute"
     is_decoder: Literal[False] = False
@@ -53,7 +54,8 @@ class ShortConfig(Config):
     @property
     def unmet_positions(self) -> int:
         """Rows of the table of positions that no token of a text meets."""
-        return self.pad_token_id + 1 if self.model_type == "roberta" else 0
+        padding = 1 if self.pad_token_id is None else self.pad_token_id
+        return padding + 1 if self.model_type == "roberta" else 0
 
 
 @final

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from everlong.clock import Clock
-from everlong.config import require_divides
+from everlong.config import require_divides, require_rotates
 from everlong.heads import MaskedTokenHead
 from everlong.models.base import ModelConfig, run_layer
 from everlong.models.encoder import Encoder, GlobalMask
@@ -55,11 +55,8 @@ class BertConfig(BertLayerConfig):
 
     @model_validator(mode="after")
     def _rotated(self) -> Self:
-        if self.positions == "rotary" and self.d_model // self.n_heads % 2:
-            raise ValueError(
-                f"a head is {self.d_model // self.n_heads} wide and rotation needs pairs of coordinates; choose an "
-                "even width, or positions='learned'."
-            )
+        if self.positions == "rotary":
+            require_rotates(d_model=self.d_model, n_heads=self.n_heads, otherwise=", or choose positions='learned'")
         return self
 
 

@@ -18,7 +18,7 @@ from typing import Self
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -31,7 +31,7 @@ from everlong.models.registry import register
 from everlong.models.sectioned import SectionedConfig, SectionedEncoder
 from everlong.nn.bigru import BiGRU
 from everlong.nn.pooling import AttentionScore, Pooling, pool_evenly, softmax_by_stretch, sum_by_stretch
-from everlong.nn.sections import Layout, even_sections, in_sections
+from everlong.nn.sections import Layout
 from everlong.nn.stretches import Stretches
 from everlong.shapes import Hidden, Lengths, Tokens
 
@@ -60,8 +60,6 @@ class Attended:
 
     words: Float[Tensor, "b t"]
     """Weight of each token in its sentence; they add up to 1 there. 0 at padding."""
-    sentence: Int[Tensor, "b t"]
-    """The sentence that each token is in, counted in its text; -1 at padding."""
     sentences: Float[Tensor, "b s"]
     """Weight of each sentence in its text; they add up to 1 there. 0 after a text's last one."""
 
@@ -119,7 +117,7 @@ class HAN(SectionedEncoder):
 
     def encode_sections(self, tokens: Tokens, clock: Clock, sections: Sections) -> Hidden:
         """Hidden states of all words."""
-        layout = in_sections(sections, clock)
+        layout = self.layout(clock, sections)
         return layout.put(self._dropped(self._read_words(tokens, layout)))
 
     def sum_up(
@@ -127,7 +125,7 @@ class HAN(SectionedEncoder):
     ) -> Float[Tensor, "b d"]:
         """The document vectors."""
         del global_mask
-        layout = self._layout(clock, sections)
+        layout = self.layout(clock, sections)
         hidden = self._read_sentences(self._read_words(tokens, layout), layout)
         return self.sentences.sum_up(hidden, layout.sections)
 
@@ -140,20 +138,16 @@ class HAN(SectionedEncoder):
             ConfigError: the network does not attend, but takes means or largest numbers.
         """
         tokens, clock = self._real(tokens, lengths)
-        layout = self._layout(clock, self._real_sections(sections, clock))
+        layout = self.layout(clock, self._real_sections(sections, clock))
         words = self._read_words(tokens, layout)
         sentences = self._read_sentences(words, layout)
         by_word = self.words.weights(words, layout.tokens)[:, 0]
         by_sentence = self.sentences.weights(sentences, layout.sections)[:, 0]
-        of = layout.tokens.number
         lane = layout.sections.number
         nth = torch.arange(len(lane), device=lane.device) - layout.sections.first[lane]
         spread = by_sentence.new_zeros(len(tokens), int(layout.sections.length.max()))
         spread[lane, nth] = by_sentence
-        return Attended(words=layout.put(by_word), sentence=layout.put(nth[of] + 1) - 1, sentences=spread)
-
-    def _layout(self, clock: Clock, sections: Sections | None) -> Layout:
-        return in_sections(even_sections(clock, self.config.segment) if sections is None else sections, clock)
+        return Attended(words=layout.put(by_word), sentences=spread)
 
     def _read_words(self, tokens: Tokens, layout: Layout) -> Float[Tensor, "m d"]:
         x = self._dropped(self.embedding(layout.drawn(tokens)))

@@ -21,6 +21,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from everlong.clock import Clock
+from everlong.config import require_rotates
 from everlong.heads import MaskedTokenHead
 from everlong.models.base import run_layer
 from everlong.models.bert import BertLayer, BertLayerConfig
@@ -30,7 +31,7 @@ from everlong.models.sectioned import SectionedConfig, SectionedEncoder
 from everlong.nn.blocks import init_normal
 from everlong.nn.pooling import pool_evenly
 from everlong.nn.position import Rotary
-from everlong.nn.sections import Layout, even_sections, in_sections
+from everlong.nn.sections import Layout
 from everlong.nn.stretches import Stretches, by_bucket
 from everlong.shapes import Hidden, Tokens
 
@@ -48,11 +49,7 @@ class HierarchicalEncoderConfig(BertLayerConfig, SectionedConfig):
                 f"layout={self.layout!r} must be of S (each section) and D (across sections) and begin with S, "
                 "for no vector has seen its section before; give SD, SSD or the like."
             )
-        if self.d_model // self.n_heads % 2:
-            raise ValueError(
-                f"heads of width {self.d_model // self.n_heads} cannot be rotated, which takes pairs; "
-                f"give d_model={self.d_model + self.n_heads}."
-            )
+        require_rotates(d_model=self.d_model, n_heads=self.n_heads)
         return self
 
     @property
@@ -102,7 +99,7 @@ class HierarchicalEncoder(SectionedEncoder):
 
     def encode_sections(self, tokens: Tokens, clock: Clock, sections: Sections) -> Hidden:
         """Hidden states of all tokens."""
-        layout = in_sections(sections, clock)
+        layout = self.layout(clock, sections)
         line = Line(layout)
         return layout.put(self._read(tokens, layout, line)[line.tokens])
 
@@ -111,8 +108,7 @@ class HierarchicalEncoder(SectionedEncoder):
     ) -> Float[Tensor, "b d"]:
         """The mean of each text's sections' vectors."""
         del global_mask
-        begins = even_sections(clock, self.config.segment) if sections is None else sections
-        layout = in_sections(begins, clock)
+        layout = self.layout(clock, sections)
         line = Line(layout)
         vectors = self._read(tokens, layout, line)[line.vectors]
         return pool_evenly(vectors, layout.sections.number, count=layout.sections.count, pooling="mean")

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from everlong.clock import Clock
-from everlong.config import require_divides
+from everlong.config import require_divides, require_rotates
 from everlong.heads import LinearHead
 from everlong.memory import Memory, memory_type
 from everlong.models.base import Advance, LanguageModel, ModelConfig, run_layer
@@ -51,11 +51,7 @@ class BandedConfig(ModelConfig):
     @model_validator(mode="after")
     def _sizes(self) -> Self:
         require_divides(whole="d_model", by="n_heads", sizes={"d_model": self.d_model, "n_heads": self.n_heads})
-        if self.d_model // self.n_heads % 2:
-            raise ValueError(
-                f"a head of d_model={self.d_model} / n_heads={self.n_heads} has an odd width, and rotation turns "
-                f"pairs; the next even one needs d_model={self.d_model + self.n_heads}."
-            )
+        require_rotates(d_model=self.d_model, n_heads=self.n_heads)
         for name in ("window", "dilation"):
             value = getattr(self, name)
             if isinstance(value, tuple) and len(value) != self.n_layers:

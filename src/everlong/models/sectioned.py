@@ -4,8 +4,8 @@ from pydantic import Field
 
 from everlong.clock import Clock
 from everlong.models.base import ModelConfig
-from everlong.models.encoder import Encoder, GlobalMask
-from everlong.nn.sections import even_sections
+from everlong.models.encoder import Encoder, GlobalMask, Sections
+from everlong.nn.sections import Layout, even_sections, in_sections
 from everlong.shapes import Hidden, Tokens
 
 
@@ -31,3 +31,7 @@ class SectionedEncoder(Encoder):
         """Hidden states of all tokens, in sections of `segment`."""
         del global_mask
         return self.encode_sections(tokens, clock, even_sections(clock, self.config.segment))
+
+    def layout(self, clock: Clock, sections: Sections | None) -> Layout:
+        """Where the tokens of each section are; those of `segment` where none are marked."""
+        return in_sections(even_sections(clock, self.config.segment) if sections is None else sections, clock)

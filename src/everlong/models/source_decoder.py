@@ -24,7 +24,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from everlong.clock import Clock
-from everlong.config import require_divides
+from everlong.config import require_divides, require_rotates
 from everlong.heads import LinearHead
 from everlong.memory import memory_type
 from everlong.models.base import Advance, ModelConfig, run_layer
@@ -55,11 +55,8 @@ class SourceDecoderConfig(ModelConfig):
         require_divides(whole="d_model", by="n_heads", sizes={"d_model": self.d_model, "n_heads": self.n_heads})
         if self.d_model % 2:
             raise ValueError(f"d_model={self.d_model} must be even: half of a position's encoding are cosines.")
-        if self.positions == "rotary" and self.d_model // self.n_heads % 2:
-            raise ValueError(
-                f"heads of width {self.d_model // self.n_heads} cannot be rotated, which needs pairs of coordinates; "
-                "choose an even width, or positions='sinusoidal'."
-            )
+        if self.positions == "rotary":
+            require_rotates(d_model=self.d_model, n_heads=self.n_heads, otherwise=", or choose positions='sinusoidal'")
         return self
 
     @property

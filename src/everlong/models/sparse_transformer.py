@@ -28,7 +28,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from everlong.clock import Clock
-from everlong.config import require_divides
+from everlong.config import require_divides, require_rotates
 from everlong.heads import LinearHead
 from everlong.memory import Memory, memory_type
 from everlong.models.base import Advance, LanguageModel, ModelConfig, run_layer
@@ -74,11 +74,7 @@ class SparseTransformerConfig(ModelConfig):
     def _sizes(self) -> Self:
         require_divides(whole="d_model", by="n_heads", sizes={"d_model": self.d_model, "n_heads": self.n_heads})
         require_divides(whole="context", by="stride", sizes={"context": self.context, "stride": self.stride})
-        if self.d_model // self.n_heads % 2:
-            raise ValueError(
-                f"n_heads={self.n_heads} makes heads of odd width {self.d_model // self.n_heads}, whose coordinates "
-                f"cannot be rotated in pairs; d_model={self.d_model + self.n_heads} makes it even."
-            )
+        require_rotates(d_model=self.d_model, n_heads=self.n_heads)
         if self.pattern == "fixed" and self.summary * self.sub_blocks > self.stride:
             raise ValueError(
                 f"{self.sub_blocks} sub-blocks of summary={self.summary} columns do not fit into a row of "

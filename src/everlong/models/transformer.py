@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from everlong.clock import Clock
-from everlong.config import require_divides
+from everlong.config import require_divides, require_rotates
 from everlong.heads import LinearHead
 from everlong.memory import Memory, memory_type
 from everlong.models.base import Advance, LanguageModel, ModelConfig, run_layer
@@ -39,11 +39,7 @@ class RotaryConfig(ModelConfig):
     @model_validator(mode="after")
     def _sizes(self) -> Self:
         require_divides(whole="d_model", by="n_heads", sizes={"d_model": self.d_model, "n_heads": self.n_heads})
-        if self.d_model // self.n_heads % 2:
-            raise ValueError(
-                f"rotation turns pairs of coordinates, but a head is {self.d_model // self.n_heads} wide; "
-                f"an even width needs d_model={self.d_model + self.n_heads} or another n_heads."
-            )
+        require_rotates(d_model=self.d_model, n_heads=self.n_heads)
         return self
 
 

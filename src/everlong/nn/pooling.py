@@ -26,7 +26,7 @@ class AttentionScore(nn.Module):
         self.context = nn.Parameter(torch.randn(n_heads, width // n_heads) * (width // n_heads) ** -0.5)
 
     def forward(self, items: Float[Tensor, "*n d"]) -> Float[Tensor, "*n h"]:
-        """Scores, in float32 at least."""
+        """Scores, in the precision of the weights."""
         heads = torch.tanh(self.map(items)).unflatten(-1, self.context.shape)
         return (heads.to(self.context.dtype) * self.context).sum(dim=-1)
 

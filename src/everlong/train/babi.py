@@ -57,12 +57,12 @@ class Babi(ExampleTask[Chunk]):
     """Stories to learn from, and others to measure."""
 
     per: ClassVar[Unit] = ANSWER
+    objective: StoryLoss
 
     def __init__(self, given: Given) -> None:
         assert isinstance(given.model, LanguageModel)
         self._model: AnyLanguageModel = given.model
-        self._loss = StoryLoss(given.model, precision=given.config.precision)
-        super().__init__(self._loss, given)
+        super().__init__(StoryLoss(given.model, precision=given.config.precision), given)
 
     def require_fitting(self) -> None:
         """Refuse other tokens than words.
@@ -95,7 +95,7 @@ class Babi(ExampleTask[Chunk]):
             valid,
             lanes=c.lanes,
             limit=c.eval_examples,
-            answer=lambda _, chunk: self._loss.answers(chunk),
+            answer=lambda _, chunk: self.objective.answers(chunk),
         )
         return Measurement(
             bits=found.bits_per_answer,

@@ -46,6 +46,7 @@ class Classify(ExampleTask[Texts]):
     """Labelled texts."""
 
     per = Unit("text", unseen="held-out texts")
+    objective: ClassLoss
 
     def __init__(self, given: Given) -> None:
         assert isinstance(given.data, ExampleStore)
@@ -55,8 +56,7 @@ class Classify(ExampleTask[Texts]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(given.config.seed)
             classifier = Classifier(given.model, self.labels)
-        self._loss = ClassLoss(classifier, precision=given.config.precision)
-        super().__init__(self._loss, given)
+        super().__init__(ClassLoss(classifier, precision=given.config.precision), given)
 
     def require_fitting(self) -> None:
         """Refuse a model of other tokens, and held-out texts whose labels are others.
@@ -80,11 +80,11 @@ class Classify(ExampleTask[Texts]):
         """Bits for each label; accuracy and macro-F1."""
         c = self.config
         found = evaluate_classes(
-            self._loss.model,
+            self.objective.model,
             valid,
             lanes=c.lanes,
             limit=c.eval_examples,
-            guess=lambda _, texts: self._loss.guess(texts),
+            guess=lambda _, texts: self.objective.guess(texts),
         )
         return Measurement(
             bits=found.bits,
@@ -94,5 +94,11 @@ class Classify(ExampleTask[Texts]):
 
 
 def labels_of(store: ExampleStore) -> tuple[str, ...]:
-    """The names of the labels of labelled texts, by their numbers."""
+    """The names of the labels of labelled texts, by their numbers.
+
+    Raises:
+        DataError: the store does not say them.
+    """
+    if "labels" not in store.about:
+        raise DataError(f"{store.folder} does not name its labels. Build the store with about={{'labels': [...]}}.")
     return tuple(str(label) for label in store.about["labels"])

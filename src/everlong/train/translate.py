@@ -45,10 +45,12 @@ class PairLoss(Objective[PairBatch]):
 class Translate(ExampleTask[PairBatch]):
     """Pairs of texts."""
 
+    objective: PairLoss
+
     def __init__(self, given: Given) -> None:
         assert isinstance(given.model, Seq2Seq)
-        self._model, self._loss = given.model, PairLoss(given.model, precision=given.config.precision)
-        super().__init__(self._loss, given)
+        self._model = given.model
+        super().__init__(PairLoss(given.model, precision=given.config.precision), given)
         self._edge = edge_token(self.tokenizer)
 
     def collate(self, examples: list[Example]) -> PairBatch:
@@ -64,6 +66,6 @@ class Translate(ExampleTask[PairBatch]):
         """Bits for each byte of the held-out targets."""
         c = self.config
         bits = bits_per_target_byte(
-            self._model, valid, self.tokenizer, lanes=c.lanes, limit=c.eval_examples, losses=self._loss.losses
+            self._model, valid, self.tokenizer, lanes=c.lanes, limit=c.eval_examples, losses=self.objective.losses
         )
         return Measurement(bits=bits)

@@ -37,15 +37,18 @@ def test_json_lines_and_two_files_say_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", r"a.jsonl:2 is not JSON \(.*\)\. Give JSON lines such as .*, or two text files, the source's first"),
-        ("[1]", r'a.jsonl:2 has no strings "source" and "target"'),
-        ('{"source": "a"}', r'a.jsonl:2 has no strings "source" and "target"'),
-        ('{"source": 1, "target": "b"}', r'a.jsonl:2 has no strings "source" and "target"'),
+        ("{", r"a.jsonl:2 is not JSON \(.*\)\. Each line must be one object such as .*source.*target"),
+        ("[1]", r"a.jsonl:2 is not a JSON object"),
+        ('{"source": "a"}', r'a.jsonl:2 has no string "target"'),
+        ('{"source": 1, "target": "b"}', r'a.jsonl:2 has no string "source"'),
         ('{"source": " ", "target": "b"}', r"a.jsonl:2 has an empty source\. Leave the pair out, or translate it"),
         ('{"source": "a", "target": ""}', r"a.jsonl:2 has an empty target"),
         ('{"source": "a\\nb", "target": "c"}', r"a.jsonl:2 has a source of several lines\. Write it as one line"),
         ('{"source": "a", "target": "b\\r\\nc"}', r"a.jsonl:2 has a target of several lines"),
-        ('{"source": "\\ud800", "target": "b"}', r"a.jsonl:2 has half a character in its source \(a lone surrogate, "),
+        (
+            '{"source": "\\ud800", "target": "b"}',
+            r"has half a character \(a lone surrogate, character 0 of its source",
+        ),
     ],
 )
 def test_lines_that_are_no_pairs(tmp_path: Path, line: str, message: str) -> None:

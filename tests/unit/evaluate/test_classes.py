@@ -10,8 +10,9 @@ from everlong.data.labelled import LabelledOptions
 from everlong.errors import ConfigError, DataError
 from everlong.evaluate.classes import ClassEvaluation
 from everlong.evaluate.telling import tell_labels
-from everlong.models import create_model
+from everlong.models import create_model, list_models
 from everlong.models.classifier import Classifier
+from tests.unit.data.test_data_pretrained import PIECES
 
 BYTES = ByteTokenizer()
 TEXTS = ["It was dull. Truly awful!", "他来了。好 film。", "a"]
@@ -35,7 +36,7 @@ def test_a_label_that_no_text_has_and_none_is_told_does_not_count() -> None:
     assert found.macro_f1 == 1.0
 
 
-@pytest.mark.parametrize("name", ["han", "hierarchical-encoder", "longformer-encoder", "bert", "reformer-encoder"])
+@pytest.mark.parametrize("name", list_models("encoder"))
 def test_what_is_told_does_not_depend_on_company(name: str) -> None:
     model = classifier(name).double()
     options = LabelledOptions()
@@ -64,13 +65,25 @@ def test_an_explanation_has_all_sentences_and_words_and_their_weights() -> None:
     assert [word.text for word in chinese[1].words] == ["好", "film", "。"]
 
 
+def test_marks_are_no_part_of_words() -> None:
+    text = "“No — it’s «Oui», été…” ，abc，한국어"
+    (told,) = tell_labels(classifier(), BYTES, [text], LabelledOptions(), lanes=1, explain=True)
+    assert told.sentences is not None
+    words = [word.text for sentence in told.sentences for word in sentence.words]
+    assert words == ["“", "No", "—", "it", "’", "s", "«", "Oui", "»", ",", "été", "…", "”", "，", "abc", "，", "한국어"]
+
+
 def test_what_cannot_be_told_or_explained() -> None:
+    with pytest.raises(ConfigError, match=r"lanes=0 is too small\. Choose 1 or more"):
+        list(tell_labels(classifier(), BYTES, ["a"], LabelledOptions(), lanes=0, explain=False))
     with pytest.raises(ConfigError, match=r"this bert does not weigh words and sentences\. Explain a han"):
         list(tell_labels(classifier("bert"), BYTES, TEXTS, LabelledOptions(), lanes=1, explain=True))
     with pytest.raises(ConfigError, match=r"this han does not weigh words and sentences"):
         list(tell_labels(classifier(pooling="max"), BYTES, TEXTS, LabelledOptions(), lanes=1, explain=True))
     with pytest.raises(DataError, match=r"a text to be classified is empty\. Leave it out"):
         list(tell_labels(classifier(), BYTES, ["a", " "], LabelledOptions(), lanes=2, explain=False))
+    with pytest.raises(DataError, match=r"a text to be classified is empty\. Leave it out"):
+        list(tell_labels(classifier(), PIECES, ["\u200e"], LabelledOptions(), lanes=1, explain=False))
 
 
 def test_another_config_has_the_same_weights() -> None:

@@ -64,6 +64,17 @@ def test_where_texts_may_be_long_sizes_must_fit(tmp_path: Path) -> None:
         everlong.convert(folder, to="longformer-encoder", max_length=5)
     with pytest.raises(ConfigError, match=r"window=7 of layer 0 cannot be halved"):
         everlong.convert(folder, to="longformer-encoder", window=7)
+    with pytest.raises(ConfigError, match=r"window"):
+        everlong.convert(folder, to="longformer-encoder", window=0)
+
+
+def test_a_roberta_that_does_not_say_what_pads_begins_where_all_do(tmp_path: Path) -> None:
+    said, unsaid = write_folder(tmp_path / "said", "roberta"), write_folder(tmp_path / "unsaid", "roberta")
+    fields = json.loads((unsaid / "config.json").read_text())
+    for padding in ({}, {"pad_token_id": None}):
+        silent = {name: value for name, value in fields.items() if name != "pad_token_id"} | padding
+        (unsaid / "config.json").write_text(json.dumps(silent))
+        assert everlong.convert(unsaid).model.weights_digest() == everlong.convert(said).model.weights_digest()
 
 
 def test_a_folder_must_be_there(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from everlong.models.transformer_xl import TransformerXLConfig
         (
             TransformerConfig,
             {"d_model": 12, "n_heads": 4},
-            r"rotation turns pairs .* a head is 3 wide; .*needs d_model=16",
+            r"a head of d_model=12 / n_heads=4 has an odd width, .*needs d_model=16",
         ),
         (
             TransformerConfig,
@@ -48,7 +48,7 @@ from everlong.models.transformer_xl import TransformerXLConfig
         (NTMConfig, {"memory_slots": 1}, r"NTMConfig.memory_slots = 1 does not fit: .*greater than or equal to 2"),
         (NTMConfig, {"controller": "gru"}, r"NTMConfig.controller = 'gru' does not fit: .*'lstm' or 'feed-forward'"),
         (BertConfig, {"d_model": 100, "n_heads": 8}, r"d_model=100 does not divide into n_heads=8"),
-        (BertConfig, {"d_model": 12, "n_heads": 4}, r"a head is 3 wide and rotation .*or positions='learned'"),
+        (BertConfig, {"d_model": 12, "n_heads": 4}, r"has an odd width, .*or choose positions='learned'"),
         (BertConfig, {"positions": "axial"}, r"BertConfig.positions = 'axial' does not fit: .*'rotary' or 'learned'"),
         (BertConfig, {"n_positions": 0}, r"BertConfig.n_positions = 0 does not fit: .*greater than or equal to 1"),
         (LongformerConfig, {"d_model": 100, "n_heads": 8}, r"d_model=100 does not divide into n_heads=8"),
@@ -84,7 +84,7 @@ from everlong.models.transformer_xl import TransformerXLConfig
         (
             EncoderDecoderConfig,
             {"d_model": 12, "n_heads": 4, "positions": "rotary"},
-            r"heads of width 3 cannot be rotated, .*choose an even width, or positions='sinusoidal'",
+            r"has an odd width, .*needs d_model=16, or choose positions='sinusoidal'",
         ),
         (EncoderDecoderConfig, {"positions": "learned"}, r"positions = 'learned' does not fit: .*'sinusoidal' or 'rot"),
         (
@@ -125,7 +125,7 @@ from everlong.models.transformer_xl import TransformerXLConfig
         (
             HierarchicalEncoderConfig,
             {"d_model": 12, "n_heads": 4},
-            r"heads of width 3 cannot be rotated, which takes pairs; give d_model=16",
+            r"a head of d_model=12 / n_heads=4 has an odd width, .*needs d_model=16",
         ),
         (TransformerXLConfig, {"d_model": 100, "n_heads": 8}, r"d_model=100 does not divide into n_heads=8"),
         (
