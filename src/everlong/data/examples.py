@@ -17,13 +17,13 @@ from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
-from everlong.data.mapped import REMEDY, START_TYPE, HashedFile, map_file, release_pages, verify_files
-from everlong.data.sealed import digest, read_sealed, write_sealed
+from everlong.data.mapped import START_TYPE, HashedFile, map_file, read_facts, release_pages, verify_files
+from everlong.data.sealed import digest, write_sealed
 from everlong.data.source import BLOCK
 from everlong.data.staging import staged_folder
-from everlong.errors import DamagedFile, DataError
+from everlong.errors import DataError
 
 EXAMPLES = "examples.json"
 VALUE_TYPE = np.dtype("<i4")
@@ -104,13 +104,7 @@ class ExampleStore:
             DamagedFile: a file is missing, altered or of the wrong size.
         """
         folder = Path(folder)
-        try:
-            facts = ExampleFacts.model_validate(read_sealed(folder / EXAMPLES))
-        except ValidationError as error:
-            raise DamagedFile(
-                f"{folder / EXAMPLES} does not describe a store of examples ({error.errors()[0]['msg']}). {REMEDY}"
-            ) from error
-        return cls(folder, facts)
+        return cls(folder, read_facts(folder / EXAMPLES, ExampleFacts, what="a store of examples"))
 
     def __len__(self) -> int:
         """How many examples there are."""

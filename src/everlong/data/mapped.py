@@ -4,11 +4,13 @@ import hashlib
 import mmap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, final
+from typing import Any, BinaryIO, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
 
+from everlong.data.sealed import read_sealed
 from everlong.errors import DamagedFile
 
 START_TYPE = np.dtype("<i8")
@@ -18,6 +20,20 @@ RELEASE = 32 << 20
 """A reader lets go of the pages it read about every so many tokens."""
 
 REMEDY = "Remove the folder and build the store again."
+
+Facts = TypeVar("Facts", bound=BaseModel)
+
+
+def read_facts(path: Path, facts: type[Facts], *, what: str) -> Facts:
+    """What the sealed file of a store says.
+
+    Raises:
+        DamagedFile: it is missing, altered, or does not describe `what`.
+    """
+    try:
+        return facts.model_validate(read_sealed(path))
+    except ValidationError as error:
+        raise DamagedFile(f"{path} does not describe {what} ({error.errors()[0]['msg']}). {REMEDY}") from error
 
 
 @final

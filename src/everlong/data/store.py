@@ -12,16 +12,16 @@ from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
 from everlong.data.bytelevel import TokenArray, token_dtype
-from everlong.data.mapped import REMEDY, START_TYPE, HashedFile, map_file, release_pages, verify_files
-from everlong.data.sealed import digest, read_sealed, write_sealed
+from everlong.data.mapped import START_TYPE, HashedFile, map_file, read_facts, release_pages, verify_files
+from everlong.data.sealed import digest, write_sealed
 from everlong.data.source import BLOCK
 from everlong.data.staging import staged_folder
 from everlong.data.text import Document
 from everlong.data.tokenizers import Tokenizer
-from everlong.errors import DamagedFile, DataError
+from everlong.errors import DataError
 
 TOKENS, DOCUMENTS, STORE = "tokens.bin", "documents.bin", "store.json"
 
@@ -81,13 +81,7 @@ class TokenStore:
             DamagedFile: a file is missing, altered or of the wrong size.
         """
         folder = Path(folder)
-        try:
-            facts = StoreFacts.model_validate(read_sealed(folder / STORE))
-        except ValidationError as error:
-            raise DamagedFile(
-                f"{folder / STORE} does not describe a token store ({error.errors()[0]['msg']}). {REMEDY}"
-            ) from error
-        return cls(folder, facts)
+        return cls(folder, read_facts(folder / STORE, StoreFacts, what="a token store"))
 
     @property
     def n_tokens(self) -> int:
