@@ -138,7 +138,7 @@ def verify_contract(model: nn.Module, *, vocab_size: int | None = None, length: 
 
     Raises:
         ContractViolation: a law is broken; the message says which, what differed and by how much.
-        ConfigError: the size of the vocabulary is not known.
+        ConfigError: the size of the vocabulary is not known, or it or ``length`` is too small to judge by.
     """
     broken = broken_laws(model, vocab_size=vocab_size, length=length, seed=seed)
     if broken:
