@@ -59,6 +59,11 @@ def test_what_is_too_small_to_judge_by_is_no_fault_of_the_model(name: str, size:
         verify_contract(Recurrent(), **sizes)
 
 
+def test_an_encoder_is_sent_to_its_own_laws() -> None:
+    with pytest.raises(ConfigError, match=r"Bert has no init_memory\(lanes\), so it has no memory to be heard on"):
+        verify_contract(create_model("bert", vocab_size=9, d_model=8, n_heads=2, n_layers=1))
+
+
 def test_the_shortest_stream_is_long_enough() -> None:
     verify_contract(Recurrent(), vocab_size=7, length=10)
 
