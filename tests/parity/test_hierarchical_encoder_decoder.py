@@ -101,5 +101,3 @@ def test_other_models_are_not_told_where_sections_begin() -> None:
     tokens, lengths, sections = packed(TEXTS)
     with pytest.raises(ShapeError, match=r"encoder-decoder does not read its source in sections\. Leave out sections"):
         model.read(tokens, lengths=lengths, sections=sections)
-    with pytest.raises(ShapeError, match=r"sections must be bool of shape \[4, 14\] like tokens"):
-        make().read(tokens, lengths=lengths, sections=sections.long())  # pyright: ignore[reportArgumentType]

@@ -12,7 +12,7 @@ from typing import Any, final
 from everlong.cli.babi import build_stories
 from everlong.cli.corpus import SOURCE, Source, remove_stores, require_source
 from everlong.cli.labelled import build_labelled
-from everlong.cli.pairs import PairOptions, build_translations
+from everlong.cli.pairs import PairOptions, SummaryOptions, build_summaries, build_translations
 from everlong.config import Config
 from everlong.data import ExampleStore, Tokenizer, load_tokenizer
 from everlong.data.babi_files import BabiOptions
@@ -61,6 +61,13 @@ FORMATS: dict[str, Format] = {
         sizes=vocabulary,
         takes=frozenset({"--data", "--valid", "--tokenizer"}),
         why="a pair of texts is read as a whole",
+    ),
+    "summarize": Format(
+        build=build_summaries,
+        options=SummaryOptions,
+        sizes=vocabulary,
+        takes=frozenset({"--data", "--valid", "--tokenizer"}),
+        why="it reads JSON lines, a document and its summary in each, as a whole",
     ),
     "classify": Format(
         build=build_labelled,
