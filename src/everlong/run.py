@@ -16,7 +16,7 @@ from everlong.checkpoint import CONFIG, Checkpoint, best_good_checkpoint, tie
 from everlong.data import Tokenizer, load_tokenizer
 from everlong.data.labelled import LabelledOptions
 from everlong.data.sealed import read_sealed
-from everlong.data.sectioned import SectionOptions
+from everlong.data.summaries import SummaryOptions
 from everlong.errors import ConfigError, DamagedFile, RunError
 from everlong.evaluate.telling import Told, tell_labels
 from everlong.generate.summary import Summarizing, summarize_texts
@@ -125,7 +125,7 @@ class Run:
             no_repeat=no_repeat,
             max_new_tokens=about["longest_target"] if max_new_tokens is None else max_new_tokens,
         )
-        options = SectionOptions.parse(about["options"])
+        options = SummaryOptions.parse(about["options"])
         return summarize_texts(model, self.tokenizer, texts, options=options, search=search, lanes=lanes)
 
     def session(self) -> Session:

@@ -94,6 +94,9 @@ def test_what_a_limit_leaves_out_is_said(cli: CLI, data: Path, tmp_path: Path) -
     assert cli("train", "--resume", "--out", out, "--steps", 14).code == 0
     other = cli("train", "--resume", "--out", out, "--steps", 16, "--set", "task.limit=11")
     other.require_refusal("has task setting limit=10, now it is 11")
+    used = cli("summarize", out, data, "--beams", 1, "--max-new-tokens", 2, "--json")
+    assert "summaries.jsonl:1: the last " in used.err
+    assert [row["left_out"] for row in used.answer["summaries"][:2]] == [len(SEA) - 10, len(MEADOW.encode()) - 10]
     measured = cli("eval", out, "--set", "beams=1", "--set", "max_new_tokens=2")
     assert "limit=10 left out" in measured.err
 

@@ -11,7 +11,7 @@ from everlong.data import BPETokenizer, ByteTokenizer, Tokenizer
 from everlong.data.pair_store import build_pairs
 from everlong.data.pairs import Pair, read_pairs
 from everlong.data.sectioned import SectionOptions
-from everlong.data.summaries import read_summaries
+from everlong.data.summaries import SummaryOptions, read_summaries
 
 Reader = Callable[[Sequence[Path]], Iterator[Pair]]
 
@@ -21,10 +21,6 @@ class PairOptions(Config):
 
     reverse: bool = False
     """Whether to learn the source from the target."""
-
-
-class SummaryOptions(SectionOptions):
-    """How documents become examples."""
 
 
 def build_translations(source: Source, options: PairOptions, train: Path, held_out: Path) -> Tokenizer:

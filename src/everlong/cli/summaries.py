@@ -4,12 +4,11 @@ import dataclasses
 from typing import Any
 
 from everlong.cli.output import answer, say, write_text
-from everlong.cli.pairs import SummaryOptions
 from everlong.cli.request import Request
 from everlong.cli.settings import assign_fields
 from everlong.cli.targets import written_targets
 from everlong.data.pair_store import build_pairs
-from everlong.data.summaries import read_summaries
+from everlong.data.summaries import SummaryOptions, read_summaries
 from everlong.evaluate.rouge import Rouge, lead, rouge
 from everlong.generate.summary import Summarizing
 from everlong.train.folder import examples_of

@@ -1,5 +1,6 @@
 """``everlong summarize``: documents, whole, by a run that learned to."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,7 +52,9 @@ def summarize(
     )
     rows: list[dict[str, Any]] = []
     for name, one in zip(names, found, strict=True):
-        rows.append({"name": name, "text": one.text, "score": one.score, "ended": one.ended})
+        rows.append({"name": name, **asdict(one)})
+        if one.left_out:
+            say(f"{name}: the last {one.left_out:,} tokens were left out")
         if not as_json:
             write_text(one.text + "\n")
     if unended := sum(not row["ended"] for row in rows):

@@ -11,10 +11,15 @@ from pathlib import Path
 
 from everlong.data.pairs import Pair
 from everlong.data.records import Record, read_records
+from everlong.data.sectioned import SectionOptions
 from everlong.data.text import inner_suffix, read_documents, text_files
 from everlong.errors import DataError
 
 EXAMPLE = '{"document": "...", "summary": "..."}'
+
+
+class SummaryOptions(SectionOptions):
+    """How documents become examples."""
 
 
 def read_summaries(paths: Iterable[Path]) -> Iterator[Pair]:

@@ -48,6 +48,8 @@ class Target:
     """Logarithm of its probability, for its length."""
     ended: bool
     """Whether the model ended it, rather than its length."""
+    left_out: int = 0
+    """Tokens of its source that were not read."""
 
 
 EMPTY = Target(text="", score=0.0, ended=True)

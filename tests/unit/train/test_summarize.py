@@ -58,14 +58,13 @@ def test_it_learns_and_is_used(tmp_path: Path) -> None:
 def test_only_models_that_read_in_sections_are_told_of_them(tmp_path: Path) -> None:
     store = documents(tmp_path / "data", 4)
     batch = collate_pairs([store[n] for n in range(4)], edge=edge_token(BYTES))
-    told, even = tiny(segment=7), batch.sources.tokens.clone().bool().fill_(False)
-    marks = batch.sources.sections
+    told, marks = tiny(segment=7), batch.sources.sections
     assert marks is not None
     losses = pair_losses(told, batch)
     memory = told.read(batch.sources.tokens, lengths=batch.sources.lengths, sections=marks)
     expected, _, _ = told.token_losses(batch.tokens, batch.targets, memory, lengths=batch.lengths)
     assert torch.equal(losses, expected)
-    other = told.read(batch.sources.tokens, lengths=batch.sources.lengths, sections=even)
+    other = told.read(batch.sources.tokens, lengths=batch.sources.lengths)
     assert not torch.allclose(other.source, memory.source)
 
 
