@@ -22,6 +22,7 @@ from everlong.errors import ConfigError, RunError
 from everlong.generate.outlook import check_evaluating
 from everlong.memory import Memory
 from everlong.models.base import AnyLanguageModel
+from everlong.models.seq2seq import SourceMemory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,11 +106,18 @@ def beam_search(
                 after.append(one)
         if not after:
             break
-        going = after
         if rows != list(range(memory.lanes)):
-            memory = memory.select(torch.tensor(rows, device=tokens.device))
+            memory = _follow(memory, torch.tensor(rows, device=tokens.device), before=going, after=after)
+        going = after
         tokens = torch.tensor([one.tokens[-1] for one in going], device=tokens.device)
     return [sorted(found, key=lambda one: -one.score) for found in done]
+
+
+def _follow(memory: Memory, rows: Int[Tensor, "n"], *, before: list[_Open], after: list[_Open]) -> Memory:
+    """The memory of the hypotheses that go on; sources are not copied where lanes keep their places."""
+    if isinstance(memory, SourceMemory) and [one.lane for one in before] == [one.lane for one in after]:
+        return memory.select_beside(rows)
+    return memory.select(rows)
 
 
 def _repeats(tokens: tuple[int, ...], length: int) -> list[int]:

@@ -78,6 +78,13 @@ class SourceMemory(Memory):
             )
         return super().merge(other, fn)
 
+    def select_beside(self, lanes: Int[Tensor, "b"]) -> Self:
+        """As `select`, where each takes the place of a lane with the same source: sources are not copied."""
+        stay = {"source_length", *self.source_axes}
+        leaves = self.flatten()
+        moved = {name: leaf if name in stay else leaf.index_select(0, lanes) for name, leaf in leaves.items()}
+        return type(self)(**moved).made_by(self.maker)
+
     def source_padding(self) -> Bool[Tensor, "b s"] | None:
         """Which source slots are padding; ``None`` where there is none."""
         if int(self.source_length.min()) >= self.source_slots:
