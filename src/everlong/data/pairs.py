@@ -1,4 +1,4 @@
-"""Texts that say the same in two languages: read from JSON lines, or from two files whose lines go together.
+"""Texts that go together, a source and a target: read from JSON lines, or from two files whose lines go together.
 
     {"source": "A dog runs.", "target": "Ein Hund rennt."}        one pair a line, in a file that ends with .jsonl
 
@@ -23,10 +23,12 @@ REMEDY = 'Give JSON lines such as {"source": "...", "target": "..."} (.jsonl), o
 @final
 @dataclass(frozen=True)
 class Pair:
-    """A text and its translation."""
+    """A text, and its translation or summary."""
 
     source: str
     target: str
+    query: str = ""
+    """How the source begins, where that is a question about the rest of it."""
 
 
 def read_pairs(paths: Sequence[Path]) -> Iterator[Pair]:

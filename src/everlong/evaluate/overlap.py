@@ -29,9 +29,13 @@ def overlap(found: Sequence[str], references: Sequence[str]) -> Overlap | None:
         sacrebleu: Any = importlib.import_module("sacrebleu")
     except ImportError:
         return None
-    letters = sum(not character.isspace() for text in references for character in text)
-    chinese = 2 * sum(len(HAN.findall(text)) for text in references) > letters
-    bleu = sacrebleu.metrics.BLEU(tokenize="zh" if chinese else "13a")
+    bleu = sacrebleu.metrics.BLEU(tokenize="zh" if mostly_chinese(references) else "13a")
     score = bleu.corpus_score(list(found), [list(references)]).score
     chrf = sacrebleu.metrics.CHRF().corpus_score(list(found), [list(references)]).score
     return Overlap(bleu=score, chrf=chrf, signature=str(bleu.get_signature()))
+
+
+def mostly_chinese(texts: Sequence[str]) -> bool:
+    """Whether more than half of the characters are Chinese, white space left out."""
+    letters = sum(not character.isspace() for text in texts for character in text)
+    return 2 * sum(len(HAN.findall(text)) for text in texts) > letters

@@ -14,10 +14,10 @@ from everlong.data.labelled import (
     LabelledOptions,
     LabelledText,
     collate_texts,
-    in_tokens,
     label_number,
     read_labelled,
 )
+from everlong.data.sectioned import in_tokens
 from everlong.errors import DataError
 
 BYTES = ByteTokenizer()
