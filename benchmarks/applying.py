@@ -17,7 +17,7 @@ def apply_classify(settings: Settings) -> dict[str, Any]:
 
 
 def apply_seq2seq(settings: Settings) -> dict[str, Any]:
-    """64 tokens from a source of 512, alone and among eight of several lengths, greedily and with four beams; from 4,096."""
+    """64 tokens from a source of 512, alone and among eight, greedily and with four beams; the same from 4,096."""
     short = [
         labelled(WRITERS, f"{lanes} x 512, {how}", lanes=lanes, source=512, spread=spread, beams=beams)
         for lanes, spread in ((1, 0), (8, 75))

@@ -89,7 +89,7 @@ def train_machines(settings: Settings) -> dict[str, Any]:
 
 
 def train_classify(settings: Settings) -> dict[str, Any]:
-    """Classes of documents, all of one length and of several: dense attention, then windows with dense attention beside."""
+    """Classes of documents: dense attention, then windows with dense attention beside them."""
     return measure([*documents(), PEAK], settings)
 
 

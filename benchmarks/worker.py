@@ -1,8 +1,8 @@
 """One contestant in a process of its own: `python -m benchmarks.worker SPEC`, commands and answers as JSON lines.
 
 Commands are `{"do": "train" | "backward" | "forward" | "read" | "decode" | "write", "count": n}`, answered with the
-seconds of each of the n steps and the resident memory; and `{"do": "mark" | "recall", "name": ...}`. With `gate_only` in its SPEC
-a worker proves the contestant right instead, on models of its own.
+seconds of each of the n steps and the resident memory; and `{"do": "mark" | "recall", "name": ...}`. With `gate_only`
+in its SPEC a worker proves the contestant right instead, on models of its own.
 """
 
 import importlib

@@ -5,7 +5,7 @@
 In every step the likeliest extensions of a lane's hypotheses take the lane's places. One that ends keeps its place and
 needs no more computing, so the search is over when all have ended. With one beam it takes the most likely token each
 time; with as many beams as there are continuations it finds the best of all. It needs nothing but the contract: a
-hypothesis is a lane, and `Memory.select` follows those that stay.
+hypothesis is a lane, and `Memory.select` follows those that stay; a source, which those of a lane share, is not copied.
 """
 
 from collections.abc import Sequence
@@ -99,9 +99,11 @@ def beam_search(
                 after.append(one)
         if not after:
             break
-        going = after
         if rows != list(range(memory.lanes)):
-            memory = memory.select(torch.tensor(rows, device=tokens.device))
+            stay = [one.lane for one in going] == [one.lane for one in after]
+            move = memory.exchange if stay else memory.select
+            memory = move(torch.tensor(rows, device=tokens.device))
+        going = after
         tokens = torch.tensor([one.tokens[-1] for one in going], device=tokens.device)
     return [sorted(found, key=lambda one: -one.score) for found in done]
 

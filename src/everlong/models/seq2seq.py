@@ -39,6 +39,10 @@ class SourceMemory(Memory):
     source_axes: ClassVar[Mapping[str, int]]
     """The leaves that hold something of every source token, and which of their axes counts the tokens."""
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.constant = frozenset({"source_length", *cls.source_axes})
+
     @property
     def source_slots(self) -> int:
         """How many tokens of a source each lane has room for."""
