@@ -110,13 +110,16 @@ def beam_search(
 
 def _extensions(logits: Float[Tensor, "n v"], beams: int) -> tuple[list[list[float]], list[list[int]]]:
     """The likeliest next tokens of every hypothesis: logarithms of their probabilities, and which they are."""
-    if not bool(logits.isfinite().any(dim=-1).all()) or bool((logits.isnan() | (logits == torch.inf)).any()):
+    logits = logits.float() if logits.dtype.itemsize < 4 else logits
+    best = logits.topk(min(beams, logits.shape[-1]), dim=-1)
+    total = logits.logsumexp(dim=-1, keepdim=True)
+    # A NaN or an infinity among scores shows in their sum, and so do scores that leave nothing to choose.
+    if not bool(total.isfinite().all()):
         raise RunError(
             "the model's scores hold NaN or infinity, so no continuation can be searched for. "
             "Use an earlier checkpoint if training diverged; otherwise begin with a new memory."
         )
-    best = logits.double().log_softmax(dim=-1).topk(min(beams, logits.shape[-1]), dim=-1)
-    return best.values.tolist(), best.indices.tolist()
+    return (best.values.double() - total.double()).tolist(), best.indices.tolist()
 
 
 def _best(

@@ -183,7 +183,7 @@ class SourceDecoder(Seq2Seq[SourceDecoderMemory]):
         capacity = self.config.context
         reach = torch.full_like(clock.position, capacity - 1)
         sight = look_back(clock, reach, capacity=capacity, block=query_block(capacity))
-        state = forget_others(memory.state, clock=clock)
+        state = forget_others(memory.state, clock=clock, oldest=sight.oldest)
         lengths = None if memory.source_padding() is None else memory.source_length
         rotates = self.config.positions == "rotary"
         angles = self.rotary.angles(capacity - sight.oldest + clock.time, like=state) if rotates else None
