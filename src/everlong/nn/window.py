@@ -48,8 +48,8 @@ def push(
 def forget_others(ring: Float[Tensor, "b *mid s d"], *, clock: Clock, oldest: int = 0) -> Float[Tensor, "b *mid s d"]:
     """The ring with every slot zeroed that the lane's current document never filled.
 
-    Such slots get no weight, but zero times a NaN is a NaN: what an empty slot holds must not matter at all. Nobody looks
-    further back than the `oldest` slot; where no later ones are empty, the ring stays as it is.
+    Such slots get no weight, but zero times a NaN is a NaN: what an empty slot holds must not matter at all. Nobody
+    looks further back than the `oldest` slot; where no later ones are empty, the ring stays as it is.
     """
     capacity = ring.shape[-2]
     if int(clock.before.min()) >= capacity - oldest:
