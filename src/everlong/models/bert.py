@@ -26,7 +26,7 @@ from everlong.models.encoder import Encoder, GlobalMask
 from everlong.models.registry import register
 from everlong.nn.bidirectional import attend_both_sides
 from everlong.nn.blocks import FeedForward, init_normal
-from everlong.nn.packing import Packing, packing
+from everlong.nn.packing import Packing, angles_of_texts, packing
 from everlong.nn.position import LearnedPositions, Rotary
 from everlong.shapes import Hidden, Tokens
 
@@ -85,9 +85,7 @@ class BertLayer(nn.Module):
     def _attend(self, x: Hidden, valid: Bool[Tensor, "b t"] | Packing | None) -> Hidden:
         query, key, value = (part.unflatten(-1, (self.n_heads, -1)) for part in self.project(x).chunk(3, dim=-1))
         if self.rotary is not None:
-            packed = isinstance(valid, Packing)
-            angles = self.rotary.angles(max(valid.lengths) if packed else x.shape[1], like=x)
-            angles = angles[valid.position] if packed else angles
+            angles = angles_of_texts(self.rotary, x, valid)
             query, key = self.rotary(query, angles), self.rotary(key, angles)
         dropout = self.dropout if self.training else 0.0
         seen = attend_both_sides(query, key, value, valid=valid, dropout=dropout)

@@ -17,7 +17,7 @@ from everlong.models.registry import register
 from everlong.models.source_decoder import SourceDecoder, SourceDecoderConfig
 from everlong.nn.bidirectional import attend_both_sides
 from everlong.nn.blocks import FeedForward
-from everlong.nn.packing import Packing, packing
+from everlong.nn.packing import Packing, angles_of_texts, packing
 from everlong.nn.position import Rotary
 from everlong.shapes import Hidden, Tokens
 
@@ -72,11 +72,10 @@ class EncoderDecoder(SourceDecoder):
     def encode(self, source: Tokens, clock: Clock) -> Hidden:
         """States of all source tokens."""
         x, valid = self.embed_source(source), clock.valid
-        angles = self.rotary.angles(clock.time, like=x) if self.config.positions == "rotary" else None
         packed = packing(clock)
         if packed is not None:
             x, valid = packed.pack(x), packed
-            angles = None if angles is None else angles[packed.position]
+        angles = angles_of_texts(self.rotary, x, valid) if self.config.positions == "rotary" else None
         for layer in self.encoder_layers:
             x = run_layer(layer, (x, valid, angles), checkpoint=self.recompute and self.training)
         x = F.dropout(self.encoder_norm(x), self.config.dropout, self.training)

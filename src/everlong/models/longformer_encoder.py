@@ -35,7 +35,7 @@ from everlong.nn.around import GlobalTokens, look_around, one_after_another
 from everlong.nn.attention import Look, attend_jointly
 from everlong.nn.bidirectional import attend_both_sides
 from everlong.nn.blocks import FeedForward, init_normal
-from everlong.nn.packing import Packing, packing
+from everlong.nn.packing import Packing, angles_of_texts, packing
 from everlong.nn.pinned_rings import head_groups
 from everlong.nn.position import LearnedPositions, Rotary
 from everlong.nn.window import Sight, query_block, together
@@ -111,7 +111,7 @@ class LongformerEncoderLayer(nn.Module):
     def _attend(self, h: Hidden, view: View) -> Hidden:
         query, key, value = (self._heads(part) for part in self.project(h).chunk(3, dim=-1))
         if self.rotary is not None:
-            angles = self._angles(h, view)
+            angles = angles_of_texts(self.rotary, h, view.valid)
             query, key = self.rotary(query, angles), self.rotary(key, angles)
         looks, those = [Look(query=query, key=key, value=value, sight=view.band)], view.those
         if those is not None:
@@ -128,19 +128,13 @@ class LongformerEncoderLayer(nn.Module):
         query = self._heads(F.linear(those.drawn(h), weight[:d], bias[:d]))
         key, value = (self._heads(part) for part in F.linear(h, weight[d:], bias[d:]).chunk(2, dim=-1))
         if self.rotary is not None:
-            angles = self._angles(h, view)
+            angles = angles_of_texts(self.rotary, h, view.valid)
             query, key = self.rotary(query, angles[those.index]), self.rotary(key, angles)
         if not isinstance(view.valid, Packing):
             return attend_both_sides(query, key, value, valid=view.valid, dropout=self._dropped)
         parts = (query.split(those.counts, 1), *(x.split(view.valid.lengths, 1) for x in (key, value)))
         texts = [text for text in zip(*parts, strict=True) if text[0].shape[1]]
         return torch.cat([attend_both_sides(*text, valid=None, dropout=self._dropped) for text in texts], dim=1)
-
-    def _angles(self, h: Hidden, view: View) -> Tensor:
-        assert self.rotary is not None
-        if isinstance(view.valid, Packing):
-            return self.rotary.angles(max(view.valid.lengths), like=h)[view.valid.position]
-        return self.rotary.angles(h.shape[1], like=h)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.n_heads, -1))

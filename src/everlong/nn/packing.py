@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from everlong.clock import Clock
+from everlong.nn.position import Rotary
 
 WORTH = 1 / 8
 """The share of padding from which on packing is worth its copies."""
@@ -54,9 +55,16 @@ def packing(clock: Clock) -> Packing | None:
     if clock.lengths is None or clock.lengths.device.type != "cpu":
         return None
     real = int(clock.lengths.sum())
-    padding = len(clock.lengths) * clock.time - real
-    return (
-        Packing(clock.lengths[:, None] > torch.arange(clock.time))
-        if real and padding >= WORTH * (real + padding)
-        else None
-    )
+    places = len(clock.lengths) * clock.time
+    if not real or places - real < WORTH * places:
+        return None
+    return Packing(torch.arange(clock.time) < clock.lengths[:, None])
+
+
+def angles_of_texts(
+    rotary: Rotary, x: Float[Tensor, "b t d"], valid: Bool[Tensor, "b t"] | Packing | None
+) -> Float[Tensor, "t 2 f"]:
+    """By how much each token's pairs are turned: as its position in its own text says."""
+    if isinstance(valid, Packing):
+        return rotary.angles(max(valid.lengths), like=x)[valid.position]
+    return rotary.angles(x.shape[1], like=x)
