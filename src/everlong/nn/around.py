@@ -5,7 +5,7 @@ global tokens    seen by every token in the same softmax as the band, each once
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
@@ -64,18 +64,9 @@ def look_around(
 
 def one_after_another(sights: Sequence[Sight], texts: Sequence[int]) -> Sight:
     """One plan for texts of these lengths that stand behind one another, each of which has its own."""
-    blocks: list[Block] = []
-    begins = accumulate(texts, initial=0)
-    for sight, begin in zip(sights, begins, strict=False):
-        blocks += (
-            replace(block, queries=_moved(block.queries, begin), keys=_moved(block.keys, begin))
-            for block in sight.blocks
-        )
+    begins = accumulate(texts[:-1], initial=0)
+    blocks = [block for sight, at in zip(sights, begins, strict=True) for block in sight.shifted(at).blocks]
     return Sight(capacity=0, oldest=0, blocks=tuple(blocks))
-
-
-def _moved(span: slice, places: int) -> slice:
-    return slice(span.start + places, span.stop + places, span.step)
 
 
 @dataclass(frozen=True)
@@ -117,8 +108,8 @@ class GlobalTokens:
 
     def _sight_of_texts(self, texts: Sequence[int]) -> Sight:
         blocks: list[Block] = []
-        begins, firsts = accumulate(texts, initial=0), accumulate(self.counts, initial=0)
-        for begin, length, first, count in zip(begins, texts, firsts, self.counts, strict=False):
+        begins, firsts = (accumulate(lengths[:-1], initial=0) for lengths in (texts, self.counts))
+        for begin, length, first, count in zip(begins, texts, firsts, self.counts, strict=True):
             whole = self.mask.new_ones(1, min(ROWS, length), count)
             blocks += (
                 Block(

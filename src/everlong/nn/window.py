@@ -114,6 +114,14 @@ class Sight:
         blocks = (replace(block, keys=_moved(block.keys, places)) for block in self.blocks)
         return replace(self, blocks=tuple(blocks))
 
+    def shifted(self, places: int) -> "Sight":
+        """The same plan for a text that begins so many places further on, its queries and its keys."""
+        blocks = (
+            replace(block, queries=_moved(block.queries, places), keys=_moved(block.keys, places))
+            for block in self.blocks
+        )
+        return replace(self, blocks=tuple(blocks))
+
 
 def query_block(window: int) -> int:
     """Queries that are worth computing together by everlong.nn.attention, in a band of this width (docs/log.md)."""
