@@ -72,9 +72,6 @@ class Memory:
 
     position: Int[Tensor, "b"]
 
-    constant: ClassVar[frozenset[str]] = frozenset()
-    """Leaves that reading tokens never changes."""
-
     # Not a field: it names where the tensors come from and is no part of the tree.
     maker: ClassVar[Maker | None] = None
 
@@ -138,15 +135,6 @@ class Memory:
     def select(self, lanes: Int[Tensor, "k"]) -> Self:
         """The memories of these lanes, in this order. Repeats are allowed: that is how a session forks."""
         return self.map(lambda leaf: leaf.index_select(0, lanes.to(leaf.device)))
-
-    def exchange(self, lanes: Int[Tensor, "k"]) -> Self:
-        """As `select`, where each lane takes over from one that began as it did: what never changes is not copied."""
-        return type(self)(
-            **{
-                name: leaf if name in self.constant else leaf.index_select(0, lanes.to(leaf.device))
-                for name, leaf in self.flatten().items()
-            }
-        ).made_by(self.maker)
 
     def put(self, lanes: Int[Tensor, "k"], other: Self) -> Self:
         """This memory with the given lanes replaced by the lanes of `other`."""

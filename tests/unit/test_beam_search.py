@@ -88,6 +88,29 @@ def test_a_lane_is_searched_as_if_it_were_alone(name: str) -> None:
         assert [one.tokens for one in alone[0]] == [one.tokens for one in together[lane]]
 
 
+def test_a_source_is_copied_once_for_all_hypotheses_of_a_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make("encoder-decoder", vocab=7)
+    options = {"beams": 3, "max_new_tokens": 9, "length_penalty": 0.6}
+    memory, first = begun(model), torch.tensor([1, 5])
+    kept = beam_search(model, memory, first, **options)
+    beside: list[int] = []
+
+    def select(self: Any, lanes: Tensor) -> Any:
+        beside.append(1)
+        return self.select(lanes)
+
+    monkeypatch.setattr(type(memory), "select_beside", select)
+    assert beam_search(model, memory, first, **options) == kept
+    assert len(beside) > 3
+    monkeypatch.undo()
+    twice = memory.select(torch.tensor([0, 0, 1]))
+    moved = model(torch.tensor([[1], [2], [3]]), twice)[1].select_beside(torch.tensor([1, 1, 2]))
+    expected = model(torch.tensor([[2], [2], [3]]), twice)[1]
+    assert moved.source is twice.source
+    for name, leaf in expected.flatten().items():
+        torch.testing.assert_close(moved.flatten()[name], leaf, rtol=0, atol=1e-12)
+
+
 def test_every_lane_may_have_a_length_of_its_own() -> None:
     model = make("gru", vocab=7)
     memory, first = begun(model, lanes=3), torch.tensor([1, 5, 3])

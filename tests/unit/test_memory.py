@@ -75,17 +75,6 @@ def test_select_puts_lanes_in_order_and_repeats_them() -> None:
     assert torch.equal(chosen.state, memory.state[[2, 0, 2]])
 
 
-def test_lanes_are_exchanged_without_copies_of_what_never_changes() -> None:
-    model = create_model("encoder-decoder", d_model=8, n_layers=1, n_heads=2, d_ff=8, context=4)
-    memory = model.read(torch.tensor([[1, 2, 3], [1, 2, 3], [4, 5, 0]]), lengths=torch.tensor([3, 3, 2]))
-    _, memory = model(torch.tensor([[1], [2], [3]]), memory)
-    lanes = torch.tensor([1, 0, 2])
-    exchanged = memory.exchange(lanes)
-    assert equal(exchanged, memory.select(lanes))
-    assert exchanged.source is memory.source
-    assert exchanged.maker is model
-
-
 def test_put_replaces_lanes() -> None:
     memory, guest = pair(), pair(1)
     after = memory.put(torch.tensor([1]), guest)

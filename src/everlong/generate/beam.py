@@ -5,7 +5,7 @@
 In every step the likeliest extensions of a lane's hypotheses take the lane's places. One that ends keeps its place and
 needs no more computing, so the search is over when all have ended. With one beam it takes the most likely token each
 time; with as many beams as there are continuations it finds the best of all. It needs nothing but the contract: a
-hypothesis is a lane, and `Memory.select` follows those that stay; a source, which those of a lane share, is not copied.
+hypothesis is a lane, and `Memory.select` follows those that stay.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from everlong.errors import ConfigError, RunError
 from everlong.generate.outlook import check_evaluating
 from everlong.memory import Memory
 from everlong.models.base import AnyLanguageModel
+from everlong.models.seq2seq import SourceMemory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +101,17 @@ def beam_search(
         if not after:
             break
         if rows != list(range(memory.lanes)):
-            stay = [one.lane for one in going] == [one.lane for one in after]
-            move = memory.exchange if stay else memory.select
-            memory = move(torch.tensor(rows, device=tokens.device))
+            memory = _follow(memory, torch.tensor(rows, device=tokens.device), before=going, after=after)
         going = after
         tokens = torch.tensor([one.tokens[-1] for one in going], device=tokens.device)
     return [sorted(found, key=lambda one: -one.score) for found in done]
+
+
+def _follow(memory: Memory, rows: Int[Tensor, "n"], *, before: list[_Open], after: list[_Open]) -> Memory:
+    """The memory of the hypotheses that go on; sources are not copied where lanes keep their places."""
+    if isinstance(memory, SourceMemory) and [one.lane for one in before] == [one.lane for one in after]:
+        return memory.select_beside(rows)
+    return memory.select(rows)
 
 
 def _extensions(logits: Float[Tensor, "n v"], beams: int) -> tuple[list[list[float]], list[list[int]]]:

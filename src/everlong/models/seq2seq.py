@@ -39,10 +39,6 @@ class SourceMemory(Memory):
     source_axes: ClassVar[Mapping[str, int]]
     """The leaves that hold something of every source token, and which of their axes counts the tokens."""
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        cls.constant = frozenset({"source_length", *cls.source_axes})
-
     @property
     def source_slots(self) -> int:
         """How many tokens of a source each lane has room for."""
@@ -78,6 +74,13 @@ class SourceMemory(Memory):
                 f"{self.source_slots}. Read both sources padded to one width: model.read(source, lengths=...)."
             )
         return super().merge(other, fn)
+
+    def select_beside(self, lanes: Int[Tensor, "b"]) -> Self:
+        """As `select`, where each takes the place of a lane with the same source: sources are not copied."""
+        stay = {"source_length", *self.source_axes}
+        leaves = self.flatten()
+        moved = {name: leaf if name in stay else leaf.index_select(0, lanes) for name, leaf in leaves.items()}
+        return type(self)(**moved).made_by(self.maker)
 
     def source_padding(self) -> Bool[Tensor, "b s"] | None:
         """Which source slots are padding; ``None`` where there is none."""
