@@ -62,16 +62,24 @@ def attend_to_source(
     """
     if source.shape[1] == 0:
         return torch.zeros_like(query)
-    keys_and_values = source.to(query.dtype)
-    if lengths is None or query.device.type == "cpu":
-        runs = [(len(query), source.shape[1])] if lengths is None else _runs(lengths.tolist())
-        lanes = [count for count, _ in runs]
-        parts = zip(query.split(lanes), keys_and_values.split(lanes), runs, strict=True)
-        seen = [_look(q, kept[:, :length], mask=None, dropout=dropout) for q, kept, (_, length) in parts]
-        return seen[0] if len(seen) == 1 else torch.cat(seen)
+    source = source.to(query.dtype)
+    if lengths is None:
+        return _look(query, source, mask=None, dropout=dropout)
+    if query.device.type != "cpu":
+        return attend_to_padded(query, source, lengths=lengths, dropout=dropout)
+    runs = _runs(lengths.tolist())
+    lanes = [count for count, _ in runs]
+    parts = zip(query.split(lanes), source.split(lanes), runs, strict=True)
+    return torch.cat([_look(q, kept[:, :length], mask=None, dropout=dropout) for q, kept, (_, length) in parts])
+
+
+def attend_to_padded(
+    query: Float[Tensor, "b t h e"], source: Float[Tensor, "b s k"], *, lengths: Int[Tensor, "b"], dropout: float
+) -> Float[Tensor, "b t h e"]:
+    """As `attend_to_source`, all lanes at once: a mask hides padding, and zeros take its place."""
     real = torch.arange(source.shape[1], device=query.device) < lengths[:, None]
-    keys_and_values = torch.where(real[..., None], keys_and_values, 0)
-    return _look(query, keys_and_values, mask=(real | (lengths == 0)[:, None])[:, None, None], dropout=dropout)
+    source = torch.where(real[..., None], source, 0)
+    return _look(query, source, mask=(real | (lengths == 0)[:, None])[:, None, None], dropout=dropout)
 
 
 def _look(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from everlong.nn.bidirectional import attend_both_sides, attend_to_source
+from everlong.nn.bidirectional import attend_both_sides, attend_to_padded, attend_to_source
 from tests.reference.attention import masked_attention
 
 
@@ -46,6 +46,9 @@ def test_a_source_is_seen_as_far_as_it_is_real(lengths: list[int] | None) -> Non
     expected = masked_attention(query, key, value, visible=(real | ~real.any(dim=1, keepdim=True))[:, None, None])
     expected = expected.masked_fill(~real.any(dim=1)[:, None, None, None], 0.0)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-13)
+    if lengths is not None:
+        padded = attend_to_padded(query, ill, lengths=torch.tensor(lengths), dropout=0.0)
+        torch.testing.assert_close(padded, expected, rtol=0, atol=1e-13)
     mixture = torch.randn_like(found)
     for ours, theirs in zip(
         torch.autograd.grad((found * mixture).sum(), (query, source)),
