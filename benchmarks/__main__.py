@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import machine, report
+from .applying import apply_classify, apply_seq2seq
 from .decoding import decode, decode_memory
 from .flatness import decode_flat, decode_flat_memory
 from .forward import forward_longformer
@@ -21,11 +22,13 @@ from .reading import read, read_memory
 from .reversible import reversible
 from .settings import Settings
 from .training import (
+    train_classify,
     train_compressive,
     train_longformer,
     train_machines,
     train_reformer,
     train_rnn,
+    train_seq2seq,
     train_sparse,
     train_xl,
 )
@@ -38,6 +41,10 @@ BENCHMARKS: dict[str, tuple[Callable[[Settings], dict[str, Any]], int]] = {
     "train-longformer": (train_longformer, 5),
     "train-sparse": (train_sparse, 5),
     "train-machines": (train_machines, 15),
+    "train-classify": (train_classify, 3),
+    "apply-classify": (apply_classify, 4),
+    "train-seq2seq": (train_seq2seq, 4),
+    "apply-seq2seq": (apply_seq2seq, 3),
     "forward-longformer": (forward_longformer, 5),
     "decode": (decode, 16),
     "decode-memory": (decode_memory, 16),

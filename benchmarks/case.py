@@ -18,6 +18,10 @@ SMALL = {
     "context": 32,
     "n_buckets": 4,
     "bucket_size": 8,
+    "source": 24,
+    "spread": 60,
+    "beams": 2,
+    "vocab_size": 256,
     "memory_slots": 8,
     "slot_size": 6,
     "n_reads": 2,
@@ -60,16 +64,32 @@ class Case:
     n_reads: int = 0
     """Rows of a matrix beside the controller, numbers in each, vectors read in a step."""
 
+    source: int = 0
+    beams: int = 0
+    """Tokens of the text that another is written from; hypotheses that are kept side by side meanwhile."""
+
     lanes: int = 1
     chunk: int = 256
     horizon: int = 0
     """How long a stream may become, for models with a table of positions; 0 where no stream outlives its chunk."""
+    spread: int = 0
+    """By how many percent of the longest text of a batch the shortest is shorter; lengths are spread evenly between."""
     optimizer: str = "adamw"
 
     @property
     def positions(self) -> int:
         """Rows of a table of positions."""
         return max(self.chunk, self.horizon)
+
+    def lengths(self, longest: int) -> list[int]:
+        """How many tokens the text of each lane has."""
+        steps = 100 * max(1, self.lanes - 1)
+        return [longest - longest * self.spread * lane // steps for lane in range(self.lanes)]
+
+    @property
+    def tokens(self) -> int:
+        """Real tokens of one call, those of sources included."""
+        return sum(self.lengths(self.chunk)) + sum(self.lengths(self.source))
 
     def small(self) -> Self:
         """A toy of the same kind, for the gate and for rehearsals."""
@@ -93,3 +113,11 @@ HASHED = replace(PLAIN, n_hashes=4, n_buckets=64, bucket_size=64, context=2048, 
 WINDOWED = replace(PLAIN, window=256, n_global=8, chunk=4096)
 SPARSE = replace(PLAIN, stride=128, summary=8, context=4096, chunk=4096)
 """The same attention model with the other memories."""
+
+DOCUMENTS = replace(PLAIN, vocab_size=30_522, lanes=8, chunk=512, spread=75)
+LONG_DOCUMENTS = replace(DOCUMENTS, lanes=2, chunk=4096, window=256, n_global=1)
+"""Whole texts of different lengths, over a vocabulary of BERT's size."""
+
+PAIRS = replace(DOCUMENTS, chunk=64, source=256)
+LONG_PAIRS = replace(PAIRS, lanes=2, source=4096, window=256, n_global=1)
+"""A text to write from another."""

@@ -7,6 +7,7 @@ terms, softmax, norms and whatever a program computes and masks away or computes
 than this earns nothing for it.
 """
 
+from collections.abc import Sequence
 from statistics import mean
 
 from .case import Case
@@ -19,10 +20,7 @@ def attention_step(case: Case, *, visible_keys: float, projections: int = 4) -> 
 
     `3 tokens (n_layers (2 projections d² + 4 d d_ff + 4 d visible_keys) + 2 d vocab_size)`
     """
-    maps = 2 * projections * case.d_model**2
-    feed_forward = 4 * case.d_model * case.d_ff
-    pairs = 4 * case.d_model * visible_keys
-    return training(case, case.n_layers * (maps + feed_forward + pairs))
+    return training(case, layers_of_a_token(case, visible_keys=visible_keys, projections=projections))
 
 
 def with_memory(case: Case) -> float:
@@ -58,6 +56,49 @@ def window_and_global(case: Case) -> float:
 def window_and_symmetric_global(case: Case) -> float:
     """Operations of a bidirectional Longformer: global tokens also see all, with keys and values of their own."""
     return attention_step(case, visible_keys=case.window + 2 * case.n_global, projections=6)
+
+
+def classified(case: Case) -> float:
+    """Operations of telling the classes of whole texts by dense attention. Padding is no text."""
+    return sum(3 * n * layers_of_a_token(case, visible_keys=n) for n in case.lengths(case.chunk))
+
+
+def classified_by_window(case: Case) -> float:
+    """The same by windows and a global token, which has projections of its own."""
+    return sum(
+        3 * n * layers_of_a_token(case, visible_keys=min(n, case.window + 2 * case.n_global), projections=6)
+        for n in case.lengths(case.chunk)
+    )
+
+
+def translated(case: Case) -> float:
+    """Operations of a training step of an encoder-decoder: tokens of the source in its layers, then `paired`."""
+    return paired(case, [3 * n * layers_of_a_token(case, visible_keys=n) for n in case.lengths(case.source)])
+
+
+def translated_by_window(case: Case) -> float:
+    """The same, the source being read by windows and a global token."""
+    visible = case.window + 2 * case.n_global
+    sources = case.lengths(case.source)
+    return paired(case, [3 * n * layers_of_a_token(case, visible_keys=min(n, visible), projections=6) for n in sources])
+
+
+def paired(case: Case, sources: Sequence[float]) -> float:
+    """Given those of the encoder: keys and values of the source in every layer, then the decoder and its logits."""
+    pairs = zip(case.lengths(case.source), case.lengths(case.chunk), strict=True)
+    total = sum(sources)
+    for source, target in pairs:
+        own = layers_of_a_token(case, visible_keys=(target + 1) / 2)
+        crossing = case.n_layers * (4 * case.d_model**2 + 4 * case.d_model * source)
+        total += 3 * case.n_layers * 4 * case.d_model**2 * source
+        total += 3 * target * (own + crossing + 2 * case.d_model * case.vocab_size)
+    return total
+
+
+def layers_of_a_token(case: Case, *, visible_keys: float, projections: int = 4) -> float:
+    """Operations of all layers for one token, forwards."""
+    maps = 2 * projections * case.d_model**2 + 4 * case.d_model * case.d_ff
+    return case.n_layers * (maps + 4 * case.d_model * visible_keys)
 
 
 def hashed(case: Case) -> float:

@@ -6,7 +6,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from . import peers
-from .case import ATTENTION, COMPRESSIVE, HASHED, MACHINE, PLAIN, RECURRENT, SPARSE, WINDOWED, Case
+from .case import (
+    ATTENTION,
+    COMPRESSIVE,
+    DOCUMENTS,
+    HASHED,
+    LONG_DOCUMENTS,
+    LONG_PAIRS,
+    MACHINE,
+    PAIRS,
+    PLAIN,
+    RECURRENT,
+    SPARSE,
+    WINDOWED,
+    Case,
+)
 from .harness import BenchmarkError, Worker, prove_right, started
 from .peers import Peer
 from .settings import Settings
@@ -54,6 +68,18 @@ MACHINES = Group(
     case=MACHINE,
     peers=(peers.EVERLONG_DNC, peers.PIP_DNC, peers.PLAIN_DNC, peers.EVERLONG_NTM, peers.EVERLONG_MANN),
 )
+CLASSIFIERS = Group(case=DOCUMENTS, peers=(peers.EVERLONG_BERT_CLASSIFIER, peers.HF_BERT_CLASSIFIER))
+LONG_CLASSIFIERS = Group(
+    case=LONG_DOCUMENTS,
+    peers=(
+        peers.EVERLONG_LONGFORMER_CLASSIFIER,
+        peers.HF_LONGFORMER_CLASSIFIER,
+        peers.EVERLONG_BERT_CLASSIFIER,
+        peers.HF_BERT_CLASSIFIER,
+    ),
+)
+WRITERS = Group(case=PAIRS, peers=(peers.EVERLONG_ENCODER_DECODER, peers.HF_BART))
+LONG_WRITERS = Group(case=LONG_PAIRS, peers=(peers.EVERLONG_LONGFORMER_ENCODER_DECODER, peers.HF_LED))
 XT = Group(case=ATTENTION, peers=(peers.XT_XL, peers.XT_XL_FLASH))
 DENSE = Group(case=PLAIN, peers=(peers.TORCH_SDPA,))
 
@@ -72,6 +98,10 @@ EVERYBODY = (
     WINDOW_ENCODER,
     PATTERNS,
     MACHINES,
+    CLASSIFIERS,
+    LONG_CLASSIFIERS,
+    WRITERS,
+    LONG_WRITERS,
 )
 
 

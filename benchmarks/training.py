@@ -1,6 +1,7 @@
 """Training steps: forward, backward, optimiser step on one chunk of every lane, memory carried."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .harness import Worker, take_turns
@@ -8,9 +9,12 @@ from .peers import SGEMM
 from .rosters import (
     BUCKETS,
     CEILING,
+    CLASSIFIERS,
     COMPRESSED,
     DENSE,
     GRU,
+    LONG_CLASSIFIERS,
+    LONG_WRITERS,
     LSTM,
     MACHINES,
     PATTERNS,
@@ -18,6 +22,7 @@ from .rosters import (
     RECURRENT_ATTENTION,
     WINDOW,
     WINDOW_ENCODER,
+    WRITERS,
     XT,
     Group,
     all_started,
@@ -83,6 +88,27 @@ def train_machines(settings: Settings) -> dict[str, Any]:
     return measure([labelled(MACHINES, f"batch {lanes}", lanes=lanes) for lanes in (4, 32)] + [PEAK], settings)
 
 
+def train_classify(settings: Settings) -> dict[str, Any]:
+    """Classes of documents: dense attention, then windows with dense attention beside them."""
+    return measure([*documents(), PEAK], settings)
+
+
+def train_seq2seq(settings: Settings) -> dict[str, Any]:
+    """A text from another, read by dense attention and by windows."""
+    return measure([labelled(WRITERS, "8 x 256 to 64"), labelled(LONG_WRITERS, "2 x 4096 to 64"), PEAK], settings)
+
+
+def documents() -> list[Group]:
+    """Documents of one length and of several; dense attention is the ceiling where nothing is padded."""
+    windows = replace(LONG_CLASSIFIERS, peers=LONG_CLASSIFIERS.peers[:2])
+    return [
+        labelled(CLASSIFIERS, "8 x 512", spread=0),
+        labelled(CLASSIFIERS, "8 x 128 to 512"),
+        labelled(LONG_CLASSIFIERS, "2 x 4096", spread=0),
+        labelled(windows, "1024 and 4096"),
+    ]
+
+
 def measure(groups: Sequence[Group], settings: Settings) -> dict[str, Any]:
     """Gate, turns, figures."""
     groups = sized(entrants(groups, settings), optimizer=settings.optimizer)
@@ -128,7 +154,7 @@ def figures(
     if worker.peer is SGEMM:
         return row
     return row | {
-        "tokens/s": case.lanes * case.chunk / record.median,
+        "tokens/s": case.tokens / record.median,
         "time / first": turns[first].times_faster_than(record),
         "M parameters": worker.hello["parameters"] / 1e6,
     }

@@ -1,8 +1,8 @@
 """One contestant in a process of its own: `python -m benchmarks.worker SPEC`, commands and answers as JSON lines.
 
-Commands are `{"do": "train" | "backward" | "forward" | "read" | "decode", "count": n}`, answered with the seconds of
-each of the n steps and the resident memory; and `{"do": "mark" | "recall", "name": ...}`. With `gate_only` in its SPEC
-a worker proves the contestant right instead, on models of its own.
+Commands are `{"do": "train" | "backward" | "forward" | "read" | "decode" | "write", "count": n}`, answered with the
+seconds of each of the n steps and the resident memory; and `{"do": "mark" | "recall", "name": ...}`. With `gate_only`
+in its SPEC a worker proves the contestant right instead, on models of its own.
 """
 
 import importlib
@@ -20,6 +20,7 @@ from . import process_memory
 from .case import Case
 from .contestant import Contestant
 from .gate import worst_disagreement
+from .texts import Writer
 
 PACKAGES = (
     "torch",
@@ -82,6 +83,8 @@ def obey(contestant: Contestant, command: dict[str, Any]) -> dict[str, Any]:
             seconds = timed(contestant.read_chunk, command["count"])
         case "decode":
             seconds = timed(contestant.decode_token, command["count"])
+        case "write" if isinstance(contestant, Writer):
+            seconds = timed(contestant.write_text, command["count"])
         case "mark":
             seconds = timed(lambda: contestant.mark(command["name"]), 1)
         case "recall":
@@ -89,7 +92,7 @@ def obey(contestant: Contestant, command: dict[str, Any]) -> dict[str, Any]:
         case unknown:
             raise ValueError(
                 f"a worker does not know the command {unknown!r}: "
-                "send train, backward, forward, read, decode, mark or recall"
+                "send train, backward, forward, read, decode, mark, recall or, to one that writes from a source, write"
             )
     return {"seconds": seconds, "now_mb": process_memory.now(), "peak_mb": process_memory.peak()}
 

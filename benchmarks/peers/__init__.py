@@ -237,3 +237,59 @@ PIP_DNC = Peer(
     step=operations.dnc,
     note="dnc; what it reads never reaches its controller within a call: a cheaper step than a right one",
 )
+EVERLONG_BERT_CLASSIFIER = Peer(
+    name="everlong_bert_classifier",
+    build="ours:bert_classifier",
+    environment="own",
+    step=operations.classified,
+    note="bert, mean over tokens",
+)
+HF_BERT_CLASSIFIER = Peer(
+    name="hf_bert_classifier",
+    build="hf_classifiers:bert",
+    environment="memory",
+    step=operations.classified,
+    note="transformers BertForSequenceClassification, attention by SDPA",
+)
+EVERLONG_LONGFORMER_CLASSIFIER = Peer(
+    name="everlong_longformer_classifier",
+    build="ours:longformer_classifier",
+    environment="own",
+    step=operations.classified_by_window,
+    note="longformer-encoder, first token global",
+)
+HF_LONGFORMER_CLASSIFIER = Peer(
+    name="hf_longformer_classifier",
+    build="hf_classifiers:longformer",
+    environment="memory",
+    step=operations.classified_by_window,
+    note="transformers LongformerForSequenceClassification, first token global",
+)
+EVERLONG_ENCODER_DECODER = Peer(
+    name="everlong_encoder_decoder",
+    build="ours:encoder_decoder",
+    environment="own",
+    step=operations.translated,
+    note="encoder-decoder",
+)
+HF_BART = Peer(
+    name="hf_bart",
+    build="hf_writers:bart",
+    environment="memory",
+    step=operations.translated,
+    note="transformers BartForConditionalGeneration, attention by SDPA",
+)
+EVERLONG_LONGFORMER_ENCODER_DECODER = Peer(
+    name="everlong_longformer_encoder_decoder",
+    build="ours:longformer_encoder_decoder",
+    environment="own",
+    step=operations.translated_by_window,
+    note="longformer-encoder-decoder, first token global",
+)
+HF_LED = Peer(
+    name="hf_led",
+    build="hf_writers:led",
+    environment="memory",
+    step=operations.translated_by_window,
+    note="transformers LEDForConditionalGeneration, first token global",
+)

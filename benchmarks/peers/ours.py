@@ -8,11 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from everlong.generate import beam_search
 from everlong.models import create_model
 from everlong.models.base import AnyLanguageModel
+from everlong.models.classifier import Classifier
 
 from ..case import Case
 from ..contestant import Contestant, Encoder
+from ..texts import N_CLASSES, Teller, Writer
 
 
 def transformer_xl(case: Case) -> Contestant:
@@ -86,6 +89,26 @@ def longformer_encoder(case: Case) -> Contestant:
     return Encoder(module=model, case=case, advance=advance, loss=loss, padded=padded)
 
 
+def bert_classifier(case: Case) -> Contestant:
+    """Dense attention to both sides, the class told from the mean of all tokens."""
+    return _teller(case, "bert")
+
+
+def longformer_classifier(case: Case) -> Contestant:
+    """The window to both sides; the first token is global, and the class is told from it."""
+    return _teller(case, "longformer-encoder", window=case.window)
+
+
+def encoder_decoder(case: Case) -> Contestant:
+    """The Transformer."""
+    return _writer(case, "encoder-decoder")
+
+
+def longformer_encoder_decoder(case: Case) -> Contestant:
+    """Its source read by windows, the first token global."""
+    return _writer(case, "longformer-encoder-decoder", window=case.window)
+
+
 def sparse_strided(case: Case) -> Contestant:
     """The last tokens, and every so manieth before them."""
     return _sparse(case, pattern="strided")
@@ -129,6 +152,30 @@ def _reformer(case: Case, *, reversible: bool) -> Contestant:
         context=case.context,
         **_attention_sizes(case),
     )
+
+
+def _teller(case: Case, name: str, **config: Any) -> Contestant:
+    model = Classifier(create_model(name, **config, **_attention_sizes(case)), [str(n) for n in range(N_CLASSES)])
+    return Teller(model, case, lambda tokens, lengths: model(tokens, lengths=lengths))
+
+
+def _writer(case: Case, name: str, **config: Any) -> Contestant:
+    model = create_model(name, context=case.chunk, **config, **_attention_sizes(case))
+
+    def foresee(source: Tensor, lengths: Tensor | None, tokens: Tensor) -> Tensor:
+        return model(tokens, model.read(source, lengths=lengths))[0]
+
+    def nats(
+        source: Tensor, lengths: Tensor | None, tokens: Tensor, targets: Tensor, of_targets: Tensor | None
+    ) -> Tensor:
+        return model.token_losses(tokens, targets, model.read(source, lengths=lengths), lengths=of_targets)[0].sum()
+
+    def write(source: Tensor, lengths: Tensor | None, beams: int, count: int) -> Tensor:
+        memory, first = model.read(source, lengths=lengths), torch.zeros(len(source), dtype=torch.long)
+        found = beam_search(model, memory, first, beams=beams, max_new_tokens=count)
+        return torch.tensor([hypotheses[0].tokens for hypotheses in found])
+
+    return Writer(model, case, foresee=foresee, nats=nats, write=write)
 
 
 def _sparse(case: Case, *, pattern: str) -> Contestant:

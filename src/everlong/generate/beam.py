@@ -131,17 +131,20 @@ def _extensions(
 ) -> tuple[list[list[float]], list[list[int]]]:
     """The likeliest next tokens of every hypothesis, without those that repeat what was said, if there are others:
     logarithms of their probabilities, and which they are."""
-    if not bool(logits.isfinite().any(dim=-1).all()) or bool((logits.isnan() | (logits == torch.inf)).any()):
+    logits = logits.float() if logits.dtype.itemsize < 4 else logits
+    total = logits.logsumexp(dim=-1, keepdim=True)
+    # A NaN or an infinity among scores shows in their sum, and so do scores that leave nothing to choose.
+    if not bool(total.isfinite().all()):
         raise RunError(
             "the model's scores hold NaN or infinity, so no continuation can be searched for. "
             "Use an earlier checkpoint if training diverged; otherwise begin with a new memory."
         )
-    scores = logits.double().log_softmax(dim=-1)
     for row, those in enumerate(repeats):
-        without = scores[row].index_fill(0, torch.tensor(those, dtype=torch.int64, device=scores.device), -torch.inf)
-        scores[row] = without if bool(without.isfinite().any()) else scores[row]
-    best = scores.topk(min(beams, logits.shape[-1]), dim=-1)
-    return best.values.tolist(), best.indices.tolist()
+        if those:
+            others = logits[row].index_fill(0, torch.tensor(those, device=logits.device), -torch.inf)
+            logits[row] = others if bool(others.isfinite().any()) else logits[row]
+    best = logits.topk(min(beams, logits.shape[-1]), dim=-1)
+    return (best.values.double() - total.double()).tolist(), best.indices.tolist()
 
 
 def _best(

@@ -26,6 +26,7 @@ from everlong.models.encoder import Encoder, GlobalMask
 from everlong.models.registry import register
 from everlong.nn.bidirectional import attend_both_sides
 from everlong.nn.blocks import FeedForward, init_normal
+from everlong.nn.packing import Packing, angles_of_texts, packing
 from everlong.nn.position import LearnedPositions, Rotary
 from everlong.shapes import Hidden, Tokens
 
@@ -73,7 +74,7 @@ class BertLayer(nn.Module):
         self.ff = FeedForward(d_model=d, d_ff=config.d_ff, dropout=config.dropout, activation=F.gelu)
         self.rotary = rotary
 
-    def forward(self, x: Hidden, valid: Bool[Tensor, "b t"] | None) -> Hidden:
+    def forward(self, x: Hidden, valid: Bool[Tensor, "b t"] | Packing | None) -> Hidden:
         """The next hidden states."""
         if self.pre_norm:
             x = x + self._attend(self.attention_norm(x), valid)
@@ -81,10 +82,10 @@ class BertLayer(nn.Module):
         x = self.attention_norm(x + self._attend(x, valid))
         return self.ff_norm(x + self.ff(x))
 
-    def _attend(self, x: Hidden, valid: Bool[Tensor, "b t"] | None) -> Hidden:
+    def _attend(self, x: Hidden, valid: Bool[Tensor, "b t"] | Packing | None) -> Hidden:
         query, key, value = (part.unflatten(-1, (self.n_heads, -1)) for part in self.project(x).chunk(3, dim=-1))
         if self.rotary is not None:
-            angles = self.rotary.angles(x.shape[1], like=x)
+            angles = angles_of_texts(self.rotary, x, valid)
             query, key = self.rotary(query, angles), self.rotary(key, angles)
         dropout = self.dropout if self.training else 0.0
         seen = attend_both_sides(query, key, value, valid=valid, dropout=dropout)
@@ -117,13 +118,15 @@ class Bert(Encoder):
     def encode(self, tokens: Tokens, clock: Clock, global_mask: GlobalMask | None) -> Hidden:
         """Hidden states of all tokens."""
         del global_mask
-        pre_norm = self.config.norm == "pre"
+        pre_norm, packed = self.config.norm == "pre", packing(clock)
         x = self.embedding(tokens)
         x = x if self.places is None else self.places.added_to(x)
         x = self._dropped(x if pre_norm else self.norm(x))
+        x, valid = (x, clock.valid) if packed is None else (packed.pack(x), packed)
         for layer in self.layers:
-            x = run_layer(layer, (x, clock.valid), checkpoint=self.recompute and self.training)
-        return self._dropped(self.norm(x)) if pre_norm else x
+            x = run_layer(layer, (x, valid), checkpoint=self.recompute and self.training)
+        x = self._dropped(self.norm(x)) if pre_norm else x
+        return x if packed is None else packed.unpack(x)
 
     def _dropped(self, x: Hidden) -> Hidden:
         return F.dropout(x, self.config.dropout, self.training)

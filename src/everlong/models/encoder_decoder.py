@@ -17,6 +17,7 @@ from everlong.models.registry import register
 from everlong.models.source_decoder import SourceDecoder, SourceDecoderConfig
 from everlong.nn.bidirectional import attend_both_sides
 from everlong.nn.blocks import FeedForward
+from everlong.nn.packing import Packing, angles_of_texts, packing
 from everlong.nn.position import Rotary
 from everlong.shapes import Hidden, Tokens
 
@@ -37,7 +38,9 @@ class EncoderLayer(nn.Module):
         self.ff = FeedForward(d_model=d, d_ff=config.d_ff, dropout=config.dropout)
         self.rotary = rotary
 
-    def forward(self, x: Hidden, valid: Bool[Tensor, "b t"] | None, angles: Float[Tensor, "t 2 f"] | None) -> Hidden:
+    def forward(
+        self, x: Hidden, valid: Bool[Tensor, "b t"] | Packing | None, angles: Float[Tensor, "t 2 f"] | None
+    ) -> Hidden:
         """The next hidden states."""
         if self.pre_norm:
             x = x + self._attend(self.attention_norm(x), valid, angles)
@@ -45,7 +48,7 @@ class EncoderLayer(nn.Module):
         x = self.attention_norm(x + self._attend(x, valid, angles))
         return self.ff_norm(x + self.ff(x))
 
-    def _attend(self, x: Hidden, valid: Tensor | None, angles: Tensor | None) -> Hidden:
+    def _attend(self, x: Hidden, valid: Tensor | Packing | None, angles: Tensor | None) -> Hidden:
         query, key, value = (part.unflatten(-1, (self.n_heads, -1)) for part in self.project(x).chunk(3, dim=-1))
         if angles is not None:
             query, key = self.rotary(query, angles), self.rotary(key, angles)
@@ -68,8 +71,12 @@ class EncoderDecoder(SourceDecoder):
 
     def encode(self, source: Tokens, clock: Clock) -> Hidden:
         """States of all source tokens."""
-        x = self.embed_source(source)
-        angles = self.rotary.angles(clock.time, like=x) if self.config.positions == "rotary" else None
+        x, valid = self.embed_source(source), clock.valid
+        packed = packing(clock)
+        if packed is not None:
+            x, valid = packed.pack(x), packed
+        angles = angles_of_texts(self.rotary, x, valid) if self.config.positions == "rotary" else None
         for layer in self.encoder_layers:
-            x = run_layer(layer, (x, clock.valid, angles), checkpoint=self.recompute and self.training)
-        return F.dropout(self.encoder_norm(x), self.config.dropout, self.training)
+            x = run_layer(layer, (x, valid, angles), checkpoint=self.recompute and self.training)
+        x = F.dropout(self.encoder_norm(x), self.config.dropout, self.training)
+        return x if packed is None else packed.unpack(x)

@@ -16,22 +16,26 @@ since the true distance is known for all pairs, global or not. With the same siz
 same weights but for the global projections, and computes the same wherever a window covers the text.
 """
 
+from dataclasses import dataclass
 from typing import Literal, Self
 
+import torch
 import torch.nn.functional as F
+from jaxtyping import Bool
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from everlong.clock import Clock
+from everlong.clock import Clock, tick
 from everlong.heads import MaskedTokenHead
 from everlong.models.base import run_layer
 from everlong.models.encoder import Encoder, GlobalMask
 from everlong.models.longformer import FF_PIECE, BandedConfig, PerLayer
 from everlong.models.registry import register
-from everlong.nn.around import GlobalTokens, look_around
+from everlong.nn.around import GlobalTokens, look_around, one_after_another
 from everlong.nn.attention import Look, attend_jointly
 from everlong.nn.bidirectional import attend_both_sides
 from everlong.nn.blocks import FeedForward, init_normal
+from everlong.nn.packing import Packing, angles_of_texts, packing
 from everlong.nn.pinned_rings import head_groups
 from everlong.nn.position import LearnedPositions, Rotary
 from everlong.nn.window import Sight, query_block, together
@@ -72,6 +76,16 @@ class LongformerEncoderConfig(LongformerLayerConfig):
     """Learned positions; a longer text meets them again."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What the tokens of a layer see."""
+
+    valid: Bool[Tensor, "b t"] | Packing | None
+    """Which of them are real, or how their texts are packed; ``None`` when all are real."""
+    band: Sight
+    those: GlobalTokens | None
+
+
 class LongformerEncoderLayer(nn.Module):
     """Local and global attention, then a feed-forward map, each added to the stream that is normed before or after."""
 
@@ -86,37 +100,41 @@ class LongformerEncoderLayer(nn.Module):
         self.ff = FeedForward(d_model=d, d_ff=config.d_ff, dropout=config.dropout, activation=F.gelu, piece=FF_PIECE)
         self.rotary = rotary
 
-    def forward(self, x: Hidden, clock: Clock, band: Sight, those: GlobalTokens | None) -> Hidden:
+    def forward(self, x: Hidden, view: View) -> Hidden:
         """The next hidden states."""
         if self.pre_norm:
-            x = x + self._attend(self.attention_norm(x), clock, band, those)
+            x = x + self._attend(self.attention_norm(x), view)
             return x + self.ff(self.ff_norm(x))
-        x = self.attention_norm(x + self._attend(x, clock, band, those))
+        x = self.attention_norm(x + self._attend(x, view))
         return self.ff_norm(x + self.ff(x))
 
-    def _attend(self, h: Hidden, clock: Clock, band: Sight, those: GlobalTokens | None) -> Hidden:
+    def _attend(self, h: Hidden, view: View) -> Hidden:
         query, key, value = (self._heads(part) for part in self.project(h).chunk(3, dim=-1))
         if self.rotary is not None:
-            angles = self.rotary.angles(h.shape[1], like=h)
+            angles = angles_of_texts(self.rotary, h, view.valid)
             query, key = self.rotary(query, angles), self.rotary(key, angles)
-        looks = [Look(query=query, key=key, value=value, sight=band)]
+        looks, those = [Look(query=query, key=key, value=value, sight=view.band)], view.those
         if those is not None:
             looks.append(Look(query=query, key=those.drawn(key), value=those.drawn(value), sight=those.sight))
         seen = attend_jointly(looks, dropout=self._dropped)
         if those is not None:
-            seen = those.put(seen, self._see_all(h, clock, those))
+            seen = those.put(seen, self._see_all(h, view, those))
         return F.dropout(self.out(seen.flatten(2)), self.dropout, self.training)
 
-    def _see_all(self, h: Hidden, clock: Clock, those: GlobalTokens) -> Tensor:
+    def _see_all(self, h: Hidden, view: View, those: GlobalTokens) -> Tensor:
         """What the global tokens see ``[b g h e]``."""
         d = h.shape[-1]
         weight, bias = self.project_global.weight, self.project_global.bias
         query = self._heads(F.linear(those.drawn(h), weight[:d], bias[:d]))
         key, value = (self._heads(part) for part in F.linear(h, weight[d:], bias[d:]).chunk(2, dim=-1))
         if self.rotary is not None:
-            angles = self.rotary.angles(h.shape[1], like=h)
+            angles = angles_of_texts(self.rotary, h, view.valid)
             query, key = self.rotary(query, angles[those.index]), self.rotary(key, angles)
-        return attend_both_sides(query, key, value, valid=clock.valid, dropout=self._dropped)
+        if not isinstance(view.valid, Packing):
+            return attend_both_sides(query, key, value, valid=view.valid, dropout=self._dropped)
+        parts = (query.split(those.counts, 1), *(x.split(view.valid.lengths, 1) for x in (key, value)))
+        texts = [text for text in zip(*parts, strict=True) if text[0].shape[1]]
+        return torch.cat([attend_both_sides(*text, valid=None, dropout=self._dropped) for text in texts], dim=1)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.n_heads, -1))
@@ -163,20 +181,39 @@ class LongformerEncoder(Encoder):
 
     def encode(self, tokens: Tokens, clock: Clock, global_mask: GlobalMask | None) -> Hidden:
         """Hidden states of all tokens."""
-        c = self.config
-        those = None if global_mask is None else GlobalTokens(global_mask)
-        layers = list(zip(c.windows, c.dilations, strict=True))
-        bands = {
-            (window, dilations): look_around_by_head(clock, window, dilations, absent=global_mask)
-            for window, dilations in set(layers)
-        }
+        c, packed = self.config, packing(clock)
         pre_norm = c.norm == "pre"
         x = self.embedding(tokens)
         x = x if self.places is None else self.places.added_to(x)
         x = F.dropout(x if pre_norm else self.norm(x), c.dropout, self.training)
-        for layer, shape in zip(self.layers, layers, strict=True):
-            x = run_layer(layer, (x, clock, bands[shape], those), checkpoint=self.recompute and self.training)
-        return F.dropout(self.norm(x), c.dropout, self.training) if pre_norm else x
+        x = x if packed is None else packed.pack(x)
+        for layer, view in zip(self.layers, views(c, clock, packed, global_mask), strict=True):
+            x = run_layer(layer, (x, view), checkpoint=self.recompute and self.training)
+        x = F.dropout(self.norm(x), c.dropout, self.training) if pre_norm else x
+        return x if packed is None else packed.unpack(x)
+
+
+def views(
+    config: LongformerLayerConfig, clock: Clock, packed: Packing | None, global_mask: GlobalMask | None
+) -> list[View]:
+    """What every layer's tokens see, of texts side by side or packed; layers of equal windows share it."""
+    layers = list(zip(config.windows, config.dilations, strict=True))
+    if packed is None:
+        those = None if global_mask is None else GlobalTokens(global_mask)
+        bands = {shape: look_around_by_head(clock, *shape, absent=global_mask) for shape in set(layers)}
+        return [View(valid=clock.valid, band=bands[shape], those=those) for shape in layers]
+    marks = None if global_mask is None else packed.pack(global_mask)
+    those = None if marks is None else GlobalTokens(marks, packed.lengths)
+    absent = [None] * len(packed.lengths) if marks is None else marks.split(packed.lengths, dim=1)
+    texts = [tick(clock.before[:1], time=length, starts=None, lengths=None) for length in packed.lengths]
+    bands = {
+        shape: one_after_another(
+            [look_around_by_head(text, *shape, absent=part) for text, part in zip(texts, absent, strict=True)],
+            packed.lengths,
+        )
+        for shape in set(layers)
+    }
+    return [View(valid=packed, band=bands[shape], those=those) for shape in layers]
 
 
 def look_around_by_head(clock: Clock, window: int, dilations: tuple[int, ...], *, absent: GlobalMask | None) -> Sight:

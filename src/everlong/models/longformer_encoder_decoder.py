@@ -17,10 +17,10 @@ from torch import nn
 
 from everlong.clock import Clock
 from everlong.models.base import run_layer
-from everlong.models.longformer_encoder import LongformerEncoderLayer, LongformerLayerConfig, look_around_by_head
+from everlong.models.longformer_encoder import LongformerEncoderLayer, LongformerLayerConfig, views
 from everlong.models.registry import register
 from everlong.models.source_decoder import SourceDecoder, SourceDecoderConfig
-from everlong.nn.around import GlobalTokens
+from everlong.nn.packing import packing
 from everlong.shapes import Hidden, Tokens
 
 
@@ -53,13 +53,13 @@ class LongformerEncoderDecoder(SourceDecoder):
 
     def encode(self, source: Tokens, clock: Clock) -> Hidden:
         """States of all source tokens."""
-        c = self.config
+        c, packed = self.config, packing(clock)
         first = torch.zeros_like(source, dtype=torch.bool)
         first[:, 0] = True if clock.lengths is None else clock.lengths > 0
-        those = GlobalTokens(first) if bool(first.any()) else None
-        layers = list(zip(c.windows, c.dilations, strict=True))
-        bands = {shape: look_around_by_head(clock, *shape, absent=first) for shape in set(layers)}
+        marks = first if bool(first.any()) else None
         x = self.embed_source(source)
-        for layer, shape in zip(self.encoder_layers, layers, strict=True):
-            x = run_layer(layer, (x, clock, bands[shape], those), checkpoint=self.recompute and self.training)
-        return F.dropout(self.encoder_norm(x), c.dropout, self.training)
+        x = x if packed is None else packed.pack(x)
+        for layer, view in zip(self.encoder_layers, views(c, clock, packed, marks), strict=True):
+            x = run_layer(layer, (x, view), checkpoint=self.recompute and self.training)
+        x = F.dropout(self.encoder_norm(x), c.dropout, self.training)
+        return x if packed is None else packed.unpack(x)

@@ -19,7 +19,7 @@ from typing import ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -28,9 +28,9 @@ from everlong.config import require_divides, require_rotates
 from everlong.heads import LinearHead
 from everlong.memory import memory_type
 from everlong.models.base import Advance, ModelConfig, run_layer
-from everlong.models.seq2seq import Seq2Seq, SourceMemory, without_padding
+from everlong.models.seq2seq import Seq2Seq, SourceMemory
 from everlong.nn.attention import attend
-from everlong.nn.bidirectional import attend_both_sides
+from everlong.nn.bidirectional import attend_to_source
 from everlong.nn.blocks import FeedForward, init_normal
 from everlong.nn.position import Rotary, sinusoids
 from everlong.nn.window import Join, Rings, Sight, forget_others, look_back, query_block
@@ -100,17 +100,17 @@ class SourceDecoderLayer(nn.Module):
         angles: Float[Tensor, "r 2 f"] | None,
         sight: Sight,
         source: Float[Tensor, "b u 2*d"],
-        real: Bool[Tensor, "b u"] | None,
+        lengths: Int[Tensor, "b"] | None,
     ) -> tuple[Hidden, Float[Tensor, "b t 2*d"]]:
         """The next hidden states, and this chunk's keys and values to remember."""
         if self.pre_norm:
             seen, entry = self._look_back(self.attention_norm(x), past, join, angles, sight)
             x = x + seen
-            x = x + self._look_at(self.source_norm(x), source, real)
+            x = x + self._look_at(self.source_norm(x), source, lengths)
             return x + self.ff(self.ff_norm(x)), entry
         seen, entry = self._look_back(x, past, join, angles, sight)
         x = self.attention_norm(x + seen)
-        x = self.source_norm(x + self._look_at(x, source, real))
+        x = self.source_norm(x + self._look_at(x, source, lengths))
         return self.ff_norm(x + self.ff(x)), entry
 
     def _look_back(
@@ -124,15 +124,10 @@ class SourceDecoderLayer(nn.Module):
         seen = attend(query, key, value, sight=sight, dropout=self.dropout if self.training else 0.0)
         return F.dropout(self.out(seen.flatten(2)), self.dropout, self.training), entry
 
-    def _look_at(self, x: Hidden, source: Float[Tensor, "b u 2*d"], real: Bool[Tensor, "b u"] | None) -> Hidden:
-        query = self.ask(x)
-        if source.shape[1] == 0:
-            seen = torch.zeros_like(query)
-        else:
-            key, value = (self._heads(part) for part in source.to(query.dtype).chunk(2, dim=-1))
-            dropout = self.dropout if self.training else 0.0
-            seen = attend_both_sides(self._heads(query), key, value, valid=real, dropout=dropout).flatten(2)
-        return F.dropout(self.source_out(seen), self.dropout, self.training)
+    def _look_at(self, x: Hidden, source: Float[Tensor, "b u 2*d"], lengths: Int[Tensor, "b"] | None) -> Hidden:
+        dropout = self.dropout if self.training else 0.0
+        seen = attend_to_source(self._heads(self.ask(x)), source, lengths=lengths, dropout=dropout)
+        return F.dropout(self.source_out(seen.flatten(2)), self.dropout, self.training)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.n_heads, -1))
@@ -188,15 +183,15 @@ class SourceDecoder(Seq2Seq[SourceDecoderMemory]):
         capacity = self.config.context
         reach = torch.full_like(clock.position, capacity - 1)
         sight = look_back(clock, reach, capacity=capacity, block=query_block(capacity))
-        state = forget_others(memory.state, clock=clock)
-        padding = memory.source_padding()
-        source, real = without_padding(memory.source, padding, axis=2), None if padding is None else ~padding
+        state = forget_others(memory.state, clock=clock, oldest=sight.oldest)
+        lengths = None if memory.source_padding() is None else memory.source_length
         rotates = self.config.positions == "rotary"
         angles = self.rotary.angles(capacity - sight.oldest + clock.time, like=state) if rotates else None
         x = self._embed(self.embedding, tokens, clock.position)
         rings = Rings(state, sight=sight, clock=clock, in_place=not self.training)
-        for n, layer in enumerate(self.layers):
-            given = (x, rings.past(n), rings.join, angles, sight, source[:, n], real)
+        # Unbound at once: a slice for each layer would have a gradient as large as all of them.
+        for n, (layer, source) in enumerate(zip(self.layers, memory.source.unbind(dim=1), strict=True)):
+            given = (x, rings.past(n), rings.join, angles, sight, source, lengths)
             x, entries = run_layer(layer, given, checkpoint=self.recompute and self.training)
             rings.keep(entries)
         hidden = F.dropout(self.norm(x), self.config.dropout, self.training)

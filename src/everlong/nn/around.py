@@ -4,8 +4,10 @@ band of t        { t + i d : -side <= i <= side },  less the global tokens
 global tokens    seen by every token in the same softmax as the band, each once
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -60,11 +62,20 @@ def look_around(
     return Sight(capacity=0, oldest=0, blocks=tuple(blocks))
 
 
+def one_after_another(sights: Sequence[Sight], texts: Sequence[int]) -> Sight:
+    """One plan for texts of these lengths that stand behind one another, each of which has its own."""
+    begins = accumulate(texts[:-1], initial=0)
+    blocks = [block for sight, at in zip(sights, begins, strict=True) for block in sight.shifted(at).blocks]
+    return Sight(capacity=0, oldest=0, blocks=tuple(blocks))
+
+
 @dataclass(frozen=True)
 class GlobalTokens:
     """Tokens that see all and are seen by all, drawn together: as many places a lane as the lane with most has."""
 
     mask: Bool[Tensor, "b t"]
+    texts: Sequence[int] | None = None
+    """Lengths of the texts that stand behind one another in the only lane; ``None`` where each lane is one text."""
 
     @cached_property
     def index(self) -> Int[Tensor, "b g"]:
@@ -73,8 +84,16 @@ class GlobalTokens:
         return first[:, : int(self.mask.sum(dim=1).max())]
 
     @cached_property
+    def counts(self) -> list[int]:
+        """How many each text has, where texts stand behind one another."""
+        assert self.texts is not None
+        return [int(part.sum()) for part in self.mask[0].split(list(self.texts))]
+
+    @cached_property
     def sight(self) -> Sight:
-        """Every token sees the global tokens of its lane."""
+        """Every token sees the global tokens of its text."""
+        if self.texts is not None:
+            return self._sight_of_texts(self.texts)
         lanes, time = self.mask.shape
         places = self.index.shape[1]
         real = self.mask.gather(1, self.index)[:, None]
@@ -85,6 +104,21 @@ class GlobalTokens:
         blocks = [
             Block(queries=span, keys=slice(0, places), visible=whole[:, : span.stop - span.start]) for span in spans
         ]
+        return Sight(capacity=0, oldest=0, blocks=tuple(blocks))
+
+    def _sight_of_texts(self, texts: Sequence[int]) -> Sight:
+        blocks: list[Block] = []
+        begins, firsts = (accumulate(lengths[:-1], initial=0) for lengths in (texts, self.counts))
+        for begin, length, first, count in zip(begins, texts, firsts, self.counts, strict=True):
+            whole = self.mask.new_ones(1, min(ROWS, length), count)
+            blocks += (
+                Block(
+                    queries=slice(begin + at, begin + min(at + ROWS, length)),
+                    keys=slice(first, first + count),
+                    visible=whole[:, : min(ROWS, length - at)],
+                )
+                for at in range(0, length if count else 0, ROWS)
+            )
         return Sight(capacity=0, oldest=0, blocks=tuple(blocks))
 
     def drawn(self, x: Float[Tensor, "b t *k"]) -> Float[Tensor, "b g *k"]:

@@ -45,13 +45,14 @@ def push(
     return line.gather(-2, index)
 
 
-def forget_others(ring: Float[Tensor, "b *mid s d"], *, clock: Clock) -> Float[Tensor, "b *mid s d"]:
+def forget_others(ring: Float[Tensor, "b *mid s d"], *, clock: Clock, oldest: int = 0) -> Float[Tensor, "b *mid s d"]:
     """The ring with every slot zeroed that the lane's current document never filled.
 
-    Such slots get no weight, but zero times a NaN is a NaN: what an empty slot holds must not matter at all.
+    Such slots get no weight, but zero times a NaN is a NaN: what an empty slot holds must not matter at all. Nobody
+    looks further back than the `oldest` slot; where no later ones are empty, the ring stays as it is.
     """
     capacity = ring.shape[-2]
-    if int(clock.before.min()) >= capacity:
+    if int(clock.before.min()) >= capacity - oldest:
         return ring
     filled = torch.arange(capacity, device=ring.device) >= capacity - clock.before[:, None]
     if clock.lengths is not None:
@@ -111,6 +112,14 @@ class Sight:
     def moved(self, places: int) -> "Sight":
         """The same plan for a line with so many more entries in front."""
         blocks = (replace(block, keys=_moved(block.keys, places)) for block in self.blocks)
+        return replace(self, blocks=tuple(blocks))
+
+    def shifted(self, places: int) -> "Sight":
+        """The same plan for a text that begins so many places further on, its queries and its keys."""
+        blocks = (
+            replace(block, queries=_moved(block.queries, places), keys=_moved(block.keys, places))
+            for block in self.blocks
+        )
         return replace(self, blocks=tuple(blocks))
 
 

@@ -5,7 +5,20 @@ from dataclasses import replace
 
 import pytest
 from benchmarks import operations, report
-from benchmarks.case import ATTENTION, COMPRESSIVE, HASHED, MACHINE, RECURRENT, SPARSE, WINDOWED, Case
+from benchmarks.case import (
+    ATTENTION,
+    COMPRESSIVE,
+    DOCUMENTS,
+    HASHED,
+    LONG_DOCUMENTS,
+    LONG_PAIRS,
+    MACHINE,
+    PAIRS,
+    RECURRENT,
+    SPARSE,
+    WINDOWED,
+    Case,
+)
 from benchmarks.machine import commit, cpu_model, describe
 from benchmarks.reading import checkpoints
 from benchmarks.turns import Turns
@@ -45,12 +58,50 @@ def test_each_memory_counts_the_keys_that_its_queries_see():
     assert keys(operations.fixed, nine) == pytest.approx((1 + 2 + 3 + 2 + 3 + 4 + 3 + 4 + 5) / 9)
 
 
-@pytest.mark.parametrize("case", [ATTENTION, COMPRESSIVE, HASHED, MACHINE, RECURRENT, SPARSE, WINDOWED])
+@pytest.mark.parametrize(
+    "case",
+    [
+        DOCUMENTS,
+        LONG_DOCUMENTS,
+        PAIRS,
+        LONG_PAIRS,
+        ATTENTION,
+        COMPRESSIVE,
+        HASHED,
+        MACHINE,
+        RECURRENT,
+        SPARSE,
+        WINDOWED,
+    ],
+)
 def test_a_toy_has_no_more_of_anything_and_nothing_new(case: Case):
     toy, full = case.small().to_json(), case.to_json()
     assert toy["d_model"] < full["d_model"]
     assert all((toy[name] == 0) == (size == 0) for name, size in full.items())
     assert all(toy[name] <= size for name, size in full.items() if isinstance(size, int))
+
+
+def test_texts_of_a_batch_become_shorter_evenly_and_padding_is_no_work():
+    case = replace(DOCUMENTS, lanes=4, chunk=512)
+    assert case.lengths(512) == [512, 384, 256, 128]
+    assert replace(case, spread=0).lengths(512) == [512] * 4
+    assert replace(case, lanes=1).lengths(512) == [512]
+    assert replace(case, source=8, chunk=4).tokens == 8 + 6 + 4 + 2 + 4 + 3 + 2 + 1
+    alone = sum(operations.classified(replace(case, lanes=1, chunk=n)) for n in case.lengths(512))
+    assert operations.classified(case) == alone
+    assert (
+        operations.classified_by_window(replace(case, lanes=1, window=10**6))
+        == operations.classified(replace(case, lanes=1)) + 3 * 512 * case.n_layers * 4 * case.d_model**2
+    )
+
+
+def test_a_pair_s_operations_are_those_of_its_source_and_of_its_target():
+    case = replace(PAIRS, d_model=1, n_layers=1, d_ff=0, vocab_size=5, lanes=1, source=3, chunk=2)
+    source = 3 * (8 + 4 * 3)
+    crossing = 2 * (4 + 4 * 3)
+    target = 2 * (8 + 4 * 1.5) + crossing + 2 * 2 * 5
+    assert operations.translated(case) == 3 * (source + 3 * 4 + target)
+    assert operations.translated_by_window(replace(case, window=2)) == operations.translated(case) + 3 * 3 * (4 - 4)
 
 
 def test_positions_reach_as_far_as_a_stream_does():

@@ -54,6 +54,12 @@ def test_a_full_ring_is_not_copied() -> None:
     assert forget_others(ring, clock=clock_of(before=[3, 8], time=2)) is ring
 
 
+def test_empty_slots_that_nobody_looks_at_stay() -> None:
+    ring = torch.randn(2, 4, 5)
+    assert forget_others(ring, clock=clock_of(before=[2, 3], time=1), oldest=2) is ring
+    assert not forget_others(ring, clock=clock_of(before=[2, 3], time=1), oldest=1)[0, :2].any()
+
+
 def seen_by(clock: Clock, reach: Tensor, *, capacity: int, block: int) -> Tensor:
     """``[b, t, capacity + t]``: what a plan lets each token see, spread over the whole line."""
     lanes, time = clock.position.shape
