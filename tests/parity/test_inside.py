@@ -105,23 +105,24 @@ def test_fields_inside_are_whole_and_survive_json() -> None:
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-@pytest.mark.parametrize("to", ["bert", "longformer-encoder"])
-def test_a_converted_encoder_inside_reads_sections_as_before(kind: str, to: Any, tmp_path: Path) -> None:
-    made = everlong.convert(write_folder(tmp_path / kind, kind), to=to)
-    model = HierarchicalEncoder.around(made.model, n_layers=2, n_heads=2, segment=LENGTH)
+def test_a_converted_encoder_inside_reads_sections_as_before(kind: str, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / kind, kind)
+    made, model = everlong.convert(folder), everlong.convert(folder, to="hierarchical-encoder").model
+    assert isinstance(model, HierarchicalEncoder)
+    assert (model.config.segment, model.config.kinds, model.config.n_heads, model.config.d_ff) == (LENGTH, "DS", 2, 20)
     tokens = torch.randint(CONFIGS[kind]["vocab_size"], (1, 2 * LENGTH + 3))
     hidden, _ = read_alone(made.model, list(tokens.split(LENGTH, dim=1)))
     torch.testing.assert_close(model(tokens), hidden, rtol=0, atol=1e-5)
     torch.testing.assert_close(model.logits(tokens), made.model.head.logits(hidden), rtol=0, atol=1e-4)
 
 
-def test_a_run_of_one_is_loaded_as_it_was(tmp_path: Path) -> None:
-    made = everlong.convert(write_folder(tmp_path / "bert", "bert"))
+def test_a_converted_one_around_a_long_one_is_kept_in_a_folder(tmp_path: Path) -> None:
+    made = everlong.convert(write_folder(tmp_path / "bert", "bert"), to="longformer-encoder", max_length=40)
     long = replace(made, model=HierarchicalEncoder.around(made.model, layout="SDD", n_layers=2, n_heads=2))
     long.save(tmp_path / "run")
-    run = everlong.load(tmp_path / "run")
+    run = everlong.load(tmp_path / "run", segment=20)
     assert isinstance(run.model, HierarchicalEncoder)
-    assert run.config == long.model.config
+    assert run.config == long.model.config.replace(segment=20)
     assert run.model.weights_digest() == long.model.weights_digest()
-    tokens = torch.randint(CONFIGS["bert"]["vocab_size"], (2, 30))
-    assert torch.equal(run.model(tokens), long.model(tokens))
+    tokens = torch.randint(CONFIGS["bert"]["vocab_size"], (2, 50))
+    assert torch.equal(run.model(tokens), long.model.with_config(segment=20)(tokens))
