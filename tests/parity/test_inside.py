@@ -91,6 +91,8 @@ def test_a_copy_is_inside_and_the_encoder_stays_as_it_is() -> None:
     assert all(ours[name].data_ptr() != theirs[name].data_ptr() for name in theirs)
     with pytest.raises(ConfigError, match=r"the encoder inside has the vocab_size of the one around it, which is 12; "):
         HierarchicalEncoder.around(encoder, vocab_size=12)
+    with pytest.raises(ConfigError, match=r"inside = 'han' does not fit: that is no encoder that reads a text in one"):
+        HierarchicalEncoder.around(create_model("han", vocab_size=11, d_model=8))
 
 
 def test_fields_inside_are_whole_and_survive_json() -> None:

@@ -147,8 +147,8 @@ class HierarchicalEncoder(SectionedEncoder):
             self.head = MaskedTokenHead(self.embedding, norm_eps=config.norm_eps)
             self.apply(init_normal)
         else:
-            # Drawn as PyTorch does it: what comes in is normed, and weights as small as BERT's would hide one section
-            # from another for long. Those of S that add to the stream are zero, so tokens stay as they are at first.
+            # Drawn as PyTorch does it: beside what comes in normed, BERT's small weights would hide one section from
+            # another for long (docs/log.md).
             self.head = self.inside.head
             for kind, layer in zip(config.kinds, layers, strict=True):
                 if kind == "S":
@@ -162,16 +162,16 @@ class HierarchicalEncoder(SectionedEncoder):
 
         Args:
             encoder: of the registry; it stays as it is.
-            fields: of the config, but for what is the encoder's.
+            fields: of the config, `dropout` among them; other sizes of the encoder are as they are.
 
         Raises:
-            ConfigError: a field does not fit, or the encoder is none that can read sections.
+            ConfigError: a field does not fit, or the encoder is none that reads a text in one piece.
         """
         theirs = encoder.config.model_dump(mode="json")
-        shared = {name: theirs[name] for name in SHARED}
-        # Dropout alone may be another from now on.
-        theirs.pop("dropout")
-        config = cls.Config.parse({"inside": encoder.architecture, "inside_config": theirs, **shared, **fields})
+        given = {"inside": encoder.architecture, **{name: theirs[name] for name in SHARED}}
+        # Dropout is no property of the weights.
+        del theirs["dropout"]
+        config = HierarchicalEncoderConfig.parse({**given, "inside_config": theirs, **fields})
         model = cls(config).to(device=encoder.device, dtype=encoder.dtype)
         assert model.inside is not None
         model.inside.load_state_dict(encoder.state_dict())
