@@ -43,6 +43,12 @@ def test_one_goes_into_an_encoder_of_sections(cli: CLI, book: Path, tmp_path: Pa
     measured = cli("eval", out, "--data", book, "--json")
     assert measured.code == 0, measured.err
     assert measured.answer["chunk"] == 4096
+    data = tmp_path / "texts.jsonl"
+    data.write_text('{"text": "at sea", "label": "sea"}\n{"text": "on land", "label": "land"}', encoding="utf-8")
+    words = ["--task", "classify", "--data", data, "--out", tmp_path / "told", "--steps", 1]
+    ended = cli("train", "hierarchical-encoder", "--from", out, *words)
+    assert ended.code == 0, ended.err
+    assert "begins with the weights of" in ended.err
 
 
 def test_refusals_leave_nothing_behind(cli: CLI, tmp_path: Path) -> None:

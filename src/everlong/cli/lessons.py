@@ -15,7 +15,6 @@ from everlong.cli.corpus import (
     Source,
     build_stores,
     open_stores,
-    parse_tokenizer,
     remove_stores,
     require_source,
 )
@@ -66,7 +65,7 @@ def text_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, res
     """A corpus, kept in the run's folder."""
 
     def build() -> None:
-        recipe.check(vocab_size=parse_tokenizer(source.tokenizer) or 256)
+        recipe.check(vocab_size=source.vocab_size)
         world.on_main(lambda: _reading(source, out, lambda: build_stores(source, out)))
 
     with _kept(source, out, (STORE, VALID), build, source.facts(), world=world, resume=resume):
@@ -74,13 +73,14 @@ def text_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, res
         # Refuses text too short for its lanes before anything else is written.
         LaneReader(corpus.train, lanes=recipe.training.lanes, chunk=recipe.training.chunk, world=world.size)
         held_out = f", {corpus.valid.n_tokens:,} held out" if corpus.valid else ""
+        documents = f"{corpus.train.n_documents:,} document{'' if corpus.train.n_documents == 1 else 's'}"
         writes = describe_model(recipe.architecture)[0] == "causal"
         yield Lessons(
             data=corpus.train,
             valid=corpus.valid,
             tokenizer=corpus.tokenizer,
             sizes={"vocab_size": corpus.tokenizer.vocab_size},
-            introduction=f"{corpus.train.n_tokens:,} tokens in {corpus.train.n_documents:,} documents{held_out}",
+            introduction=f"{corpus.train.n_tokens:,} tokens in {documents}{held_out}",
             then="generate {run} --prompt 'Once upon a time'" if writes else "eval {run} --data PATH",
         )
 
@@ -146,7 +146,7 @@ def example_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, 
             tokenizer=found.tokenizer,
             sizes=FORMATS[task].sizes(found.train, found.tokenizer),
             introduction=f"{len(found.train):,} examples of {task}{held_out}",
-            then="eval {run}",
+            then="eval {run}" if found.valid else "eval {run} --data PATH",
         )
 
 
