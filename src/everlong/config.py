@@ -38,7 +38,7 @@ class Config(BaseModel):
         reason = first["msg"].removeprefix("Value error, ")
         if not name:
             return f"{cls.__name__}: {reason}"
-        return f"{cls.__name__}.{name} = {first['input']!r} does not fit: {reason}."
+        return f"{cls.__name__}.{name} = {first['input']!r} does not fit: {reason.removesuffix('.')}."
 
     @classmethod
     def parse(cls, fields: Mapping[str, Any]) -> Self:

@@ -11,6 +11,7 @@ import everlong
 from everlong.cli import main
 from everlong.data import ExampleStore
 from everlong.models.classifier import Classifier
+from everlong.models.hierarchical_encoder import HierarchicalEncoderConfig
 from everlong.train.folder import HELD_OUT_EXAMPLES
 from tests.cli.support import CLI
 
@@ -98,6 +99,28 @@ def test_what_is_refused(run: Path, cli: CLI, trained: Path, tmp_path: Path) -> 
     cli(*words, other).require_refusal("all texts have the same label, 'god', so there is nothing to tell apart.")
     gru = ("train", "gru", "--task", "classify", "--out", tmp_path / "new", "--data", other)
     cli(*gru).require_refusal("gru cannot learn task=classify, which is for bert, han")
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_encoder_of_sections_with_another_one_inside(cli: CLI, tmp_path: Path) -> None:
+    data, out = write_texts(tmp_path / "train.jsonl", 40, seed=2), tmp_path / "run"
+    words = ["train", "hierarchical-encoder", "--task", "classify", "--data", data, "--steps", 2, "--lanes", 4]
+    words += ["--set", "d_model=16", "--set", "d_ff=16", "--set", "layout=SDD", "--set", "n_layers=2"]
+    inside = ["--set", "inside=longformer-encoder", "--set", 'inside_config={"window": 8, "n_layers": 1, "d_ff": 16}']
+    ending = cli(*words, "--out", out, *inside)
+    assert ending.code == 0, ending.err
+    config = everlong.load(out).config
+    assert isinstance(config, HierarchicalEncoderConfig)
+    assert (config.inside, config.inside_config["window"]) == ("longformer-encoder", 8)
+    assert cli("train", "--resume", "--out", out, "--steps", 3).code == 0
+    ending = cli("eval", out, "--data", data, "--json")
+    assert json.loads(ending.out)["n_texts"] == 40
+    new = (*words, "--out", tmp_path / "new")
+    cli(*new, "--set", "inside=gru").require_refusal(
+        "inside = 'gru' does not fit: that is no encoder that reads a text"
+    )
+    cli(*new, *inside[:2], "--set", 'inside_config={"windw": 8}').require_refusal("Did you mean 'window'?")
+    cli(*new, *inside[:2], "--set", "inside_config=window").require_refusal("inside_config = 'window' does not fit")
     assert not (tmp_path / "new").exists()
 
 

@@ -35,6 +35,22 @@ def test_a_new_head_is_said_and_so_is_what_bytes_mean(cli: CLI, book: Path, tmp_
     assert "wordpiece writes this text its own way" in measured.err
 
 
+def test_one_goes_into_an_encoder_of_sections(cli: CLI, book: Path, tmp_path: Path) -> None:
+    folder, out = write_folder(tmp_path / "roberta", "roberta"), tmp_path / "run"
+    ended = cli("convert", folder, "--out", out, "--to", "hierarchical-encoder")
+    assert ended.code == 0, ended.err
+    assert "hierarchical-encoder: " in ended.err
+    measured = cli("eval", out, "--data", book, "--json")
+    assert measured.code == 0, measured.err
+    assert measured.answer["chunk"] == 4096
+    data = tmp_path / "texts.jsonl"
+    data.write_text('{"text": "at sea", "label": "sea"}\n{"text": "on land", "label": "land"}', encoding="utf-8")
+    words = ["--task", "classify", "--data", data, "--out", tmp_path / "told", "--steps", 1]
+    ended = cli("train", "hierarchical-encoder", "--from", out, *words)
+    assert ended.code == 0, ended.err
+    assert "begins with the weights of" in ended.err
+
+
 def test_refusals_leave_nothing_behind(cli: CLI, tmp_path: Path) -> None:
     folder, out = write_folder(tmp_path / "bert", "bert"), tmp_path / "run"
     cli("convert", tmp_path / "none", "--out", out).require_refusal("there is no folder", "model.safetensors")

@@ -10,7 +10,9 @@ from everlong.testing import Subject
 
 SMALL = {"vocab_size": 11, "d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 12}
 GRUS = {"vocab_size": 11, "d_model": 8}
-REFORMER = {**SMALL, "window": 4, "bucket_size": 3, "n_buckets": 4, "n_hashes": 2}
+HASHED = {"n_layers": 2, "n_heads": 2, "d_ff": 12, "window": 4, "bucket_size": 3, "n_buckets": 4, "n_hashes": 2}
+REFORMER = {**SMALL, **HASHED}
+INSIDE = {"n_layers": 1, "n_heads": 2, "d_ff": 12}
 
 ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("bert", SMALL),
@@ -34,6 +36,25 @@ ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "hierarchical, sections alone, one head": (
         "hierarchical-encoder",
         {**SMALL, "segment": 40, "layout": "S", "n_heads": 1},
+    ),
+    "hierarchical, bert inside": (
+        "hierarchical-encoder",
+        {**SMALL, "segment": 5, "n_layers": 3, "inside": "bert", "inside_config": INSIDE},
+    ),
+    "hierarchical, longformer with learned positions inside, late, dropout": (
+        "hierarchical-encoder",
+        {
+            **SMALL,
+            "segment": 11,
+            "layout": "SDD",
+            "dropout": 0.2,
+            "inside": "longformer-encoder",
+            "inside_config": {**INSIDE, "window": 4, "norm": "post", "positions": "learned", "n_positions": 7},
+        },
+    ),
+    "hierarchical, reformer inside, post-norm": (
+        "hierarchical-encoder",
+        {**SMALL, "segment": 9, "layout": "SDS", "norm": "post", "inside": "reformer-encoder", "inside_config": HASHED},
     ),
     "longformer": ("longformer-encoder", {**SMALL, "window": 6}),
     "longformer, dilated by head, windows that grow, dropout": (

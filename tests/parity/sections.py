@@ -25,7 +25,7 @@ def require_same(model: nn.Module, found: tuple[Tensor, Tensor], expected: tuple
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
     rng = torch.Generator().manual_seed(1)
     mixtures = [torch.randn(x.shape, dtype=torch.float64, generator=rng) for x in found]
-    weights = [p for name, p in model.named_parameters() if not name.startswith("head.")]
+    weights = [p for name, p in model.named_parameters() if not name.startswith(("head.", "inside.head."))]
     ours, theirs = (
         torch.autograd.grad(sum((x * mix).sum() for x, mix in zip(pair, mixtures, strict=True)), weights)
         for pair in (found, expected)

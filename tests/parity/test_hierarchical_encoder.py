@@ -14,6 +14,14 @@ from tests.reference.hierarchies import hierarchical_encoder_one_by_one
 
 SMALL = {"vocab_size": 11, "d_model": 8, "n_layers": 2, "n_heads": 2, "d_ff": 12}
 FORMS: list[dict[str, Any]] = [{}, {"layout": "SSD", "n_layers": 5, "n_heads": 1}, {"norm": "post", "n_layers": 4}]
+SIZES = {"n_layers": 2, "n_heads": 2, "d_ff": 12}
+INSIDE: dict[str, dict[str, Any]] = {
+    "bert": {**SIZES, "norm": "post", "positions": "learned", "n_positions": 5},
+    "longformer-encoder": {**SIZES, "window": 4},
+    "reformer-encoder": {**SIZES, "window": 4, "bucket_size": 2, "n_buckets": 4, "n_hashes": 2},
+}
+FORMS += [{"inside": name, "inside_config": fields} for name, fields in INSIDE.items()]
+FORMS += [{"inside": "bert", "norm": "post", "layout": "SDSD", "n_layers": 3}]
 
 
 def make(**fields: Any) -> HierarchicalEncoder:

@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.reference.bert import bert_layer_one, norm_one
+from tests.reference.bert import bert_layer_one, bert_one_by_one, norm_one
 from tests.reference.encoder_decoder import embed_one
 from tests.reference.hierarchical_transformer import attention_pool_one
+from tests.reference.longformer import encode
 from tests.reference.recurrent import gru_one_by_one
+from tests.reference.reformer import read_encoder
 
 
 def both_ways_one_by_one(x: Tensor, cells: Any) -> Tensor:
@@ -48,11 +50,14 @@ def han_one_by_one(model: Any, text: list[list[int]]) -> tuple[Tensor, Tensor, l
 def hierarchical_encoder_one_by_one(model: Any, text: list[list[int]]) -> tuple[Tensor, Tensor]:
     """Hidden states of tokens, and the mean of the sections' vectors."""
     c = model.config
-    sections = [[model.vector, *model.embedding.weight[section]] for section in text]
-    if c.norm == "post":
+    sections = [
+        section_inside(model, section) if c.inside else [model.vector, *model.embedding.weight[section]]
+        for section in text
+    ]
+    if c.norm == "post" and not c.inside:
         sections = [[norm_one(x, model.norm) for x in section] for section in sections]
     sections = through_layers_one_by_one(sections, model.layers, c)
-    if c.norm == "pre":
+    if c.norm == "pre" and not c.inside:
         sections = [[norm_one(x, model.norm) for x in section] for section in sections]
     tokens = torch.stack([x for section in sections for x in section[1:]])
     return tokens, torch.stack([section[0] for section in sections]).mean(dim=0)
@@ -77,3 +82,18 @@ def hierarchical_source_one_by_one(model: Any, text: list[list[int]]) -> Tensor:
     sections = [[model.vector, *section] for section in embedded]
     sections = through_layers_one_by_one(sections, model.encoder_layers, model.config)
     return torch.stack([norm_one(x + section[0], model.encoder_norm) for section in sections for x in section[1:]])
+
+
+def section_inside(model: Any, section: list[int]) -> list[Tensor]:
+    """The vector of one section, and the hidden states of its tokens, by the encoder inside.
+
+    The vector is the mean of the states, or where the encoder has global tokens, the state of the first, which is one.
+    """
+    if model.config.inside == "bert":
+        hidden = list(bert_one_by_one(model.inside, section))
+    elif model.config.inside == "longformer-encoder":
+        hidden = list(encode(model.inside, torch.tensor(section), global_tokens=[0]))
+        return [hidden[0], *hidden]
+    else:
+        hidden = list(read_encoder(model.inside, torch.tensor([section]))[0])
+    return [torch.stack(hidden).mean(dim=0), *hidden]

@@ -12,7 +12,7 @@ from everlong.cli.output import answer, say
 def convert(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A Hugging Face folder of BERT or RoBERTa kind.")],
     out: Annotated[Path, typer.Option(help="Folder for the run.")],
-    to: Annotated[str, typer.Option(help="bert, or longformer-encoder for long texts.")] = "bert",
+    to: Annotated[str, typer.Option(help="bert; for long texts longformer-encoder or hierarchical-encoder.")] = "bert",
     max_length: Annotated[
         int | None, typer.Option(help="Positions of a longformer-encoder; 4096 unless given.")
     ] = None,

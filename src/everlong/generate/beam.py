@@ -126,6 +126,12 @@ def _repeats(tokens: tuple[int, ...], length: int) -> list[int]:
     return [tokens[at] for at in range(length - 1, len(tokens)) if tokens[at - length + 1 : at] == last]
 
 
+def _without(scores: Float[Tensor, "v"], tokens: list[int]) -> Float[Tensor, "v"]:
+    """Scores that leave some tokens no chance, if there are others."""
+    rest = scores.index_fill(0, torch.tensor(tokens, dtype=torch.int64, device=scores.device), -torch.inf)
+    return rest if bool(rest.isfinite().any()) else scores
+
+
 def _extensions(
     logits: Float[Tensor, "n v"], beams: int, repeats: list[list[int]]
 ) -> tuple[list[list[float]], list[list[int]]]:
@@ -139,10 +145,8 @@ def _extensions(
             "the model's scores hold NaN or infinity, so no continuation can be searched for. "
             "Use an earlier checkpoint if training diverged; otherwise begin with a new memory."
         )
-    for row, those in enumerate(repeats):
-        if those:
-            others = logits[row].index_fill(0, torch.tensor(those, device=logits.device), -torch.inf)
-            logits[row] = others if bool(others.isfinite().any()) else logits[row]
+    if repeats:
+        logits = torch.stack([_without(row, those) for row, those in zip(logits, repeats, strict=True)])
     best = logits.topk(min(beams, logits.shape[-1]), dim=-1)
     return (best.values.double() - total.double()).tolist(), best.indices.tolist()
 

@@ -4,12 +4,13 @@
     converted.save("runs/long")
 
 Texts of up to n tokens, the old length, have the hidden states they had wherever each token sees all others: a window
-of 2n, half of it to each side, shows the whole of them. The paper's window is n, at half the cost.
+of 2n, half of it to each side, shows the whole of them. The paper's window is n, at half the cost. To read longer texts
+section by section, the short encoder goes into a `hierarchical-encoder`, with two new layers after it: D and S.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, final, get_args
+from typing import Any, Literal, final, get_args
 
 import torch
 
@@ -20,13 +21,16 @@ from everlong.interop.short_encoder import ShortEncoder, read_short_encoder
 from everlong.interop.vocabulary import read_vocabulary
 from everlong.interop.weights import converted_weights, has_head, left_out
 from everlong.models import Encoder, create_model
+from everlong.models.hierarchical_encoder import HierarchicalEncoder
 from everlong.train import TrainConfig
 from everlong.train.folder import CONVERTED_FROM, claimed, describe
 
-Target = Literal["bert", "longformer-encoder"]
-LONG = "longformer-encoder"
+Target = Literal["bert", "hierarchical-encoder", "longformer-encoder"]
+LONG, HIERARCHICAL = "longformer-encoder", "hierarchical-encoder"
 LENGTH = 4096
 """Tokens of the paper's long encoders."""
+SECTION = 128
+"""Tokens of a section where none are marked and the short encoder reads as many."""
 
 
 @final
@@ -50,7 +54,8 @@ class Converted:
         Raises:
             RunError: the folder holds something else, or the disk is full.
         """
-        model, config = self.model, TrainConfig(task="mlm", chunk=cast("Any", self.model.config).n_positions)
+        model = self.model
+        config = TrainConfig(task="mlm", chunk=getattr(model.config, "n_positions", LENGTH))
         with claimed(Path(out), resume=False) as folder:
             describe(folder, model, self.tokenizer, config, {CONVERTED_FROM: self.source.name})
             weights = untie(model, model.state_dict())
@@ -64,7 +69,7 @@ def convert(
 
     Args:
         folder: with ``config.json``, ``model.safetensors``, and ``tokenizer.json`` or ``vocab.txt``.
-        to: ``bert``, or ``longformer-encoder`` for long texts.
+        to: ``bert``; for long texts ``longformer-encoder``, or ``hierarchical-encoder``, which has a ``bert`` inside.
         max_length: positions of a ``longformer-encoder``; 4096, or what it reads already, unless given.
         window: width of its window; unless given, so wide that texts of the old length are seen whole.
 
@@ -76,7 +81,7 @@ def convert(
     if to not in get_args(Target):
         raise ConfigError(
             f"to={to!r} is nothing that can be converted to.{did_you_mean(to, get_args(Target))} "
-            f"Give {' or '.join(get_args(Target))}."
+            f"Give one of {', '.join(get_args(Target))}."
         )
     if to != LONG and (max_length is not None or window is not None):
         raise ConfigError(
@@ -103,8 +108,12 @@ def convert(
     # A head that the file lacks is drawn, the same each time; the caller's generator is left as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model: Encoder = create_model(to, **_sizes(short), **fields)
-    model.load_state_dict(converted_weights(short, model, mask=tokenizer.mask))
+        model: Encoder = create_model(LONG if to == LONG else "bert", **_sizes(short), **fields)
+        model.load_state_dict(converted_weights(short, model, mask=tokenizer.mask))
+        if to == HIERARCHICAL:
+            heads, width = short.config.num_attention_heads, short.config.intermediate_size
+            section = min(SECTION, short.positions)
+            model = HierarchicalEncoder.around(model, n_layers=2, n_heads=heads, d_ff=width, segment=section)
     return Converted(
         model=model.eval(),
         tokenizer=tokenizer,

@@ -74,6 +74,12 @@ class BertLayer(nn.Module):
         self.ff = FeedForward(d_model=d, d_ff=config.d_ff, dropout=config.dropout, activation=F.gelu)
         self.rotary = rotary
 
+    def add_nothing(self) -> None:
+        """Leave the stream as it is, but for norms after it, until training says what to add."""
+        for last in (self.out, self.ff.down):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
     def forward(self, x: Hidden, valid: Bool[Tensor, "b t"] | Packing | None) -> Hidden:
         """The next hidden states."""
         if self.pre_norm:

@@ -6,13 +6,12 @@ logits = classifier(tokens, lengths=lengths, sections=sections)          [b c]
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from everlong.heads import ClassHead
 from everlong.models.base import Model
-from everlong.models.encoder import Encoder, Sections
+from everlong.models.encoder import Encoder, Sections, first_tokens
 from everlong.shapes import Lengths, Tokens
 
 
@@ -52,8 +51,7 @@ class Classifier(Model):
         self.encoder.recompute = self.recompute
         marks: dict[str, Tensor | None] = {"sections": sections} if self.encoder.has_sections else {}
         if self.encoder.has_global_tokens:
-            first = torch.arange(tokens.shape[1], device=tokens.device) == 0
-            marks["global_mask"] = first.expand_as(tokens)
+            marks["global_mask"] = first_tokens(tokens)
         return self.classes(self.encoder.pool(tokens, lengths=lengths, **marks))
 
     def with_config(self, **changes: Any) -> Self:

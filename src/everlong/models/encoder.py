@@ -7,8 +7,8 @@
 
 There is no stream and no memory. An architecture supplies `encode` and a head; checking arguments, padding, the mask
 symbol and the losses of hidden tokens are the same for all and live here. One that reads in sections supplies
-`encode_sections`, and one with a way of its own to sum up a text, `sum_up`. The mask symbol is the id after the last of
-the vocabulary, a row of the embedding that no tokenizer knows of.
+`encode_sections` and `sum_up`; any other with a way of its own to sum up a text, `summary`. The mask symbol is the id
+after the last of the vocabulary, a row of the embedding that no tokenizer knows of.
 """
 
 from abc import abstractmethod
@@ -74,10 +74,24 @@ class Encoder(Model):
         del tokens, clock, sections
         raise ShapeError(f"{self.architecture} does not read in sections. Leave out sections.")
 
+    def summary(self, hidden: Hidden, clock: Clock, global_mask: GlobalMask | None) -> Float[Tensor, "b d"]:
+        """One vector for each text, finite for an empty one: the mean of its global tokens, or of all if it has none.
+
+        Args:
+            hidden: what `encode` made of the text.
+            clock: as for `encode`.
+            global_mask: as for `encode`.
+        """
+        counted = torch.ones_like(clock.position, dtype=torch.bool) if clock.valid is None else clock.valid
+        if global_mask is not None:
+            counted = torch.where(global_mask.any(dim=1, keepdim=True), global_mask, counted)
+        total = torch.where(counted[..., None], hidden, 0.0).sum(dim=1)
+        return total / counted.sum(dim=1, keepdim=True).clamp(min=1)
+
     def sum_up(
         self, tokens: Tokens, clock: Clock, global_mask: GlobalMask | None, sections: Sections | None
     ) -> Float[Tensor, "b d"]:
-        """One vector for each text, finite for an empty one: the mean of its global tokens, or of all if it has none.
+        """One vector for each text, finite for an empty one: the summary of its hidden states.
 
         Args:
             tokens: as for `encode`.
@@ -85,12 +99,7 @@ class Encoder(Model):
             global_mask: as for `encode`.
             sections: tokens that begin a section; ``None`` where the encoder is to cut the text itself.
         """
-        hidden = self._encoded(tokens, clock, global_mask, sections)
-        counted = torch.ones_like(tokens, dtype=torch.bool) if clock.valid is None else clock.valid
-        if global_mask is not None:
-            counted = torch.where(global_mask.any(dim=1, keepdim=True), global_mask, counted)
-        total = torch.where(counted[..., None], hidden, 0.0).sum(dim=1)
-        return total / counted.sum(dim=1, keepdim=True).clamp(min=1)
+        return self.summary(self._encoded(tokens, clock, global_mask, sections), clock, global_mask)
 
     def forward(
         self,
@@ -196,6 +205,11 @@ def real_sections(sections: Sections, clock: Clock) -> Sections:
     check_marks(sections, name="sections", like=clock.position)
     begins = sections | (torch.arange(clock.time, device=sections.device) == 0)
     return begins if clock.valid is None else begins & clock.valid
+
+
+def first_tokens(tokens: Tokens) -> GlobalMask:
+    """The first token of each text: the global one where a text is summed up."""
+    return (torch.arange(tokens.shape[1], device=tokens.device) == 0).expand_as(tokens)
 
 
 def check_marks(marks: Tensor, *, name: str, like: Tensor) -> None:

@@ -10,14 +10,24 @@ how many there are. Tokens of one section learn of another from the vectors alon
 
 Inside a section, rotation says how far apart two tokens are (the paper has learned positions), and between sections how
 many lie between. A text is summed up as the mean of its sections' vectors.
+
+The first S may be another encoder, `inside`, trained before or not (everlong.models.inside):
+
+    section      [ v ; h_1 … h_m ]      v = pool(x_1 … x_m), h = encoder(x_1 … x_m), the section read as if alone
+
+and `n_layers` others follow it. "SDD" is then ToBERT (Pappagari et al., 2019, arXiv:1910.10781): D alone, for what is
+told of a whole text. "SDS" is Hi-Transformer (Wu et al., 2021, arXiv:2106.01040), in which tokens, too, learn of their
+document: each section is read again beside what D made of its vector. What the encoder returns is normed already, so
+there is no norm but those of the layers. Where these begin with one, S adds nothing at birth: hidden tokens are guessed
+as the encoder guesses them, section by section, until training finds what to add.
 """
 
 from collections.abc import Iterable
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from pydantic import model_validator
 from torch import Tensor, nn
 
@@ -26,19 +36,20 @@ from everlong.config import require_rotates
 from everlong.heads import MaskedTokenHead
 from everlong.models.base import run_layer
 from everlong.models.bert import BertLayer, BertLayerConfig
-from everlong.models.encoder import GlobalMask, Sections
+from everlong.models.encoder import Encoder, GlobalMask, Sections
+from everlong.models.inside import SHARED, InsideConfig, read_whole
 from everlong.models.registry import register
 from everlong.models.sectioned import SectionedConfig, SectionedEncoder
 from everlong.nn.blocks import init_normal
 from everlong.nn.pooling import pool_evenly
 from everlong.nn.position import Rotary
 from everlong.nn.sections import Layout
-from everlong.nn.stretches import Stretches, by_bucket
+from everlong.nn.stretches import Part, Stretches, by_bucket, give, take
 from everlong.shapes import Hidden, Tokens
 
 
-class HierarchicalEncoderConfig(BertLayerConfig, SectionedConfig):
-    """Sizes of a hierarchical encoder, and the order of its layers."""
+class HierarchyConfig(BertLayerConfig, SectionedConfig):
+    """Sizes of layers over sections and across them, and their order."""
 
     layout: str = "SD"
     """S for a layer over each section, D for one over the sections' vectors; repeated until there are `n_layers`."""
@@ -59,6 +70,16 @@ class HierarchicalEncoderConfig(BertLayerConfig, SectionedConfig):
         return (self.layout * self.n_layers)[: self.n_layers]
 
 
+class HierarchicalEncoderConfig(HierarchyConfig, InsideConfig):
+    """Sizes of a hierarchical encoder, the order of its layers, and maybe an encoder in the place of the first one."""
+
+    @property
+    def kinds(self) -> str:
+        """S or D, for every layer; an encoder inside is none of them."""
+        first = 0 if self.inside is None else 1
+        return (self.layout * (self.n_layers + 1))[first : first + self.n_layers]
+
+
 class Line:
     """The line of all sections, each with its vector before its tokens."""
 
@@ -74,6 +95,19 @@ class Line:
         line = tokens.new_empty(len(self.vectors) + len(tokens), len(vector))
         line = line.index_copy(0, self.vectors, vector.to(tokens.dtype).expand(len(self.vectors), -1))
         return line.index_copy(0, self.tokens, tokens)
+
+    def read_by(self, encoder: Encoder, tokens: Int[Tensor, "m"]) -> Float[Tensor, "k d"]:
+        """The line of what an encoder makes of each section: its vector and its hidden states."""
+        if not len(tokens):
+            return torch.zeros(0, encoder.config.d_model, dtype=encoder.dtype, device=tokens.device)
+        # The place of a vector is held by some token that is not read.
+        line = tokens.new_zeros(len(self.vectors) + len(tokens)).index_copy(0, self.tokens, tokens)
+        read: list[Part] = []
+        for bucket in self.items.buckets:
+            real = None if bucket.real is None else bucket.real[:, 1:]
+            read.append((bucket.items, bucket.real, read_whole(encoder, take(line, bucket.items)[:, 1:], real)))
+        # In the precision of the weights, as the layers after it keep their stream.
+        return give(read).to(encoder.dtype)
 
 
 def run_hierarchy(
@@ -100,14 +134,48 @@ class HierarchicalEncoder(SectionedEncoder):
 
     def __init__(self, config: HierarchicalEncoderConfig) -> None:
         super().__init__(config)
-        self.embedding = nn.Embedding(config.vocab_size + 1, config.d_model)
-        self.vector = nn.Parameter(torch.randn(config.d_model) * 0.02)
+        self.inside = config.new_encoder()
+        if self.inside is None:
+            self.embedding = nn.Embedding(config.vocab_size + 1, config.d_model)
+            self.vector = nn.Parameter(torch.randn(config.d_model) * 0.02)
         rotary = Rotary(width=config.d_model // config.n_heads, base=config.rope_base)
-        self.layers = nn.ModuleList(BertLayer(config, rotary) for _ in config.kinds)
-        # Before the first layer where layers end with a norm, after the last one where they begin with one.
-        self.norm = nn.LayerNorm(config.d_model, eps=config.norm_eps)
-        self.head = MaskedTokenHead(self.embedding, norm_eps=config.norm_eps)
-        self.apply(init_normal)
+        layers = [BertLayer(config, rotary) for _ in config.kinds]
+        self.layers = nn.ModuleList(layers)
+        if self.inside is None:
+            # Before the first layer where layers end with a norm, after the last one where they begin with one.
+            self.norm = nn.LayerNorm(config.d_model, eps=config.norm_eps)
+            self.head = MaskedTokenHead(self.embedding, norm_eps=config.norm_eps)
+            self.apply(init_normal)
+        else:
+            # Drawn as PyTorch does it: beside what comes in normed, BERT's small weights would hide one section from
+            # another for long (docs/log.md).
+            self.head = self.inside.head
+            for kind, layer in zip(config.kinds, layers, strict=True):
+                if kind == "S":
+                    layer.add_nothing()
+
+    @classmethod
+    def around(cls, encoder: Encoder, **fields: Any) -> Self:
+        """A hierarchical encoder whose sections are read by a copy of this encoder, trained or converted before.
+
+        >>> HierarchicalEncoder.around(everlong.convert(folder).model, layout="SDS", n_layers=2)
+
+        Args:
+            encoder: of the registry; it stays as it is.
+            fields: of the config, `dropout` among them; other sizes of the encoder are as they are.
+
+        Raises:
+            ConfigError: a field does not fit, or the encoder is none that reads a text in one piece.
+        """
+        theirs = encoder.config.model_dump(mode="json")
+        given = {"inside": encoder.architecture, **{name: theirs[name] for name in SHARED}}
+        # Dropout is no property of the weights.
+        del theirs["dropout"]
+        config = HierarchicalEncoderConfig.parse({**given, "inside_config": theirs, **fields})
+        model = cls(config).to(device=encoder.device, dtype=encoder.dtype)
+        assert model.inside is not None
+        model.inside.load_state_dict(encoder.state_dict())
+        return model.train(encoder.training)
 
     @property
     def config(self) -> HierarchicalEncoderConfig:
@@ -132,12 +200,18 @@ class HierarchicalEncoder(SectionedEncoder):
 
     def _read(self, tokens: Tokens, layout: Layout, line: Line) -> Float[Tensor, "k d"]:
         """Hidden states of vectors and tokens."""
+        on_line = layout.drawn(tokens)
+        if self.inside is not None:
+            self.inside.recompute = self.recompute
+            return self._through_layers(line.read_by(self.inside, on_line), line)
         pre_norm = self.config.norm == "pre"
-        x = line.made(self.vector, self.embedding(layout.drawn(tokens)))
-        x = self._dropped(x if pre_norm else self.norm(x))
-        layers = zip(self.config.kinds, self.layers, strict=True)
-        x = run_hierarchy(x, line, layers, checkpoint=self.recompute and self.training)
+        x = line.made(self.vector, self.embedding(on_line))
+        x = self._through_layers(self._dropped(x if pre_norm else self.norm(x)), line)
         return self._dropped(self.norm(x)) if pre_norm else x
+
+    def _through_layers(self, x: Float[Tensor, "k d"], line: Line) -> Float[Tensor, "k d"]:
+        layers = zip(self.config.kinds, self.layers, strict=True)
+        return run_hierarchy(x, line, layers, checkpoint=self.recompute and self.training)
 
     def _dropped(self, x: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
         return F.dropout(x, self.config.dropout, self.training)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 
@@ -74,7 +74,7 @@ class Stretches:
         )
 
 
-def take(line: Float[Tensor, "m *k"], items: Int[Tensor, "n t"]) -> Float[Tensor, "n t *k"]:
+def take(line: Shaped[Tensor, "m *k"], items: Int[Tensor, "n t"]) -> Shaped[Tensor, "n t *k"]:
     """Items of a line by their places."""
     return line.index_select(0, items.flatten()).unflatten(0, items.shape)
 

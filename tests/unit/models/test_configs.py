@@ -127,6 +127,35 @@ from everlong.models.transformer_xl import TransformerXLConfig
             {"d_model": 12, "n_heads": 4},
             r"a head of d_model=12 / n_heads=4 has an odd width, .*needs d_model=16",
         ),
+        (
+            HierarchicalEncoderConfig,
+            {"inside": "longformer"},
+            r"inside = 'longformer' does not fit: that is no encoder that reads a text in one piece\. "
+            r"Did you mean 'longformer-encoder'\? Give bert, ",
+        ),
+        (HierarchicalEncoderConfig, {"inside": "gru"}, r"inside = 'gru' does not fit: that is no encoder that reads a"),
+        (HierarchicalEncoderConfig, {"inside": "han"}, r"inside = 'han' does not fit: that is no encoder that reads a"),
+        (
+            HierarchicalEncoderConfig,
+            {"inside_config": {"window": 8}},
+            r"inside_config = \{'window': 8\} does not fit: no encoder is inside; leave it out, or give inside='bert'",
+        ),
+        (
+            HierarchicalEncoderConfig,
+            {"inside": "longformer-encoder", "inside_config": {"windw": 8}},
+            r"inside_config = .* does not fit: LongformerEncoderConfig has no field 'windw'\. Did you mean 'window'\?",
+        ),
+        (
+            HierarchicalEncoderConfig,
+            {"inside": "bert", "inside_config": {"n_heads": 3}},
+            r"inside_config = .* does not fit: BertConfig: d_model=256 does not divide into n_heads=3; .* 258\.$",
+        ),
+        (
+            HierarchicalEncoderConfig,
+            {"inside": "bert", "inside_config": {"vocab_size": 300}},
+            r"the encoder inside has the vocab_size of the one around it, which is 256; leave vocab_size out, or give",
+        ),
+        (HierarchicalEncoderConfig, {"inside": "bert", "vocab_size": 0}, r"\.vocab_size = 0 does not fit: "),
         (TransformerXLConfig, {"d_model": 100, "n_heads": 8}, r"d_model=100 does not divide into n_heads=8"),
         (
             TransformerXLConfig,
