@@ -148,11 +148,11 @@ def run(job: Job) -> dict[str, Any]:
     """Train, or go on, then measure the best weights on every test text."""
     torch.set_num_threads(1)
     home = prepare(job)
-    out, tokenizer = home / f"{job.model}-{job.seed}", load_tokenizer(home.parent)
+    out, tokenizer = home / f"{job.model}-{job.seed}-{job.cpu_minutes:g}", load_tokenizer(home.parent)
     assert isinstance(tokenizer, BPETokenizer)
     data, valid, test = (ExampleStore.open(home / name) for name in ("train", "valid", "test"))
     before = bool(list_checkpoints(out))
-    config = training_of(out) if before else config_of(job, data, tokenizer)
+    config = training_of(out).replace(**job.asked["settings"]) if before else config_of(job, data, tokenizer)
     began = time.process_time()
     result = train(new_model(job, tokenizer.vocab_size), data, valid, config, out, tokenizer=tokenizer, resume=before)
     spent = time.process_time() - began
