@@ -130,14 +130,15 @@ def new_model(job: Job, vocab_size: int) -> Any:
 
 def config_of(job: Job, data: ExampleStore, tokenizer: BPETokenizer) -> TrainConfig:
     """The settings, with as many updates as this model makes in its time."""
-    kept = {"task": "classify", "seed": job.seed, "keep": 1, "steps": 1}
-    config = TrainConfig(**{**kept, **job.asked["settings"]})
+    kept: dict[str, Any] = {"task": "classify", "seed": job.seed, "keep": 1, "steps": 1}
+    config = TrainConfig.parse({**kept, **job.asked["settings"]})
     with torch.random.fork_rng(devices=[]):
         task = make_task(new_model(job, tokenizer.vocab_size), data, None, config, tokenizer)
         state = TrainingState(task, config, World())
-        for update in range(TRIAL + 2):
-            if update == 2:
-                began = time.process_time()
+        for _ in range(2):
+            state.advance()
+        began = time.process_time()
+        for _ in range(TRIAL):
             state.advance()
     steps = max(1, int(60 * job.cpu_minutes * TRIAL / (time.process_time() - began)))
     every = max(1, steps // MEASUREMENTS)
