@@ -176,7 +176,7 @@ def run(job: Job) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Mean and spread (largest minus smallest) over seeds of what was told of the test texts."""
-    lines = [f"{'model':21s}  seeds  parameters  texts read  CPU min  left out  accuracy, %  macro-F1, %"]
+    lines = [f"{'model':21s}  seeds  parameters  texts read  budget   left out  accuracy, %  macro-F1, %"]
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = [row for row in rows if row["model"] == model]
         told = [
