@@ -119,6 +119,12 @@ def train(
         )
     if "--data" in lessons.takes and not resume and not data:
         raise ConfigError(f"{lessons.missing}. Write --data and the names of files or folders.")
+    fixed = [name for name in ("--valid", "--document-separator", "--tokenizer") if about_text[name]]
+    if resume and fixed and not data:
+        raise ConfigError(
+            f"--resume goes on with what the run has made of its data, which {', '.join(fixed)} cannot change. "
+            "Leave that out, or begin a new run in another folder."
+        )
     source = Source(
         data=tuple(data or ()), valid=tuple(valid or ()), separator=document_separator, tokenizer=tokenizer or "byte"
     )
