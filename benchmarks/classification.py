@@ -130,14 +130,15 @@ def new_model(job: Job, vocab_size: int) -> Any:
 
 def config_of(job: Job, data: ExampleStore, tokenizer: BPETokenizer) -> TrainConfig:
     """The settings, with as many updates as this model makes in its time."""
-    kept = {"task": "classify", "seed": job.seed, "keep": 1, "steps": 1}
-    config = TrainConfig(**{**kept, **job.asked["settings"]})
+    kept: dict[str, Any] = {"task": "classify", "seed": job.seed, "keep": 1, "steps": 1}
+    config = TrainConfig.parse({**kept, **job.asked["settings"]})
     with torch.random.fork_rng(devices=[]):
         task = make_task(new_model(job, tokenizer.vocab_size), data, None, config, tokenizer)
         state = TrainingState(task, config, World())
-        for update in range(TRIAL + 2):
-            if update == 2:
-                began = time.process_time()
+        for _ in range(2):
+            state.advance()
+        began = time.process_time()
+        for _ in range(TRIAL):
             state.advance()
     steps = max(1, int(60 * job.cpu_minutes * TRIAL / (time.process_time() - began)))
     every = max(1, steps // MEASUREMENTS)
@@ -148,11 +149,11 @@ def run(job: Job) -> dict[str, Any]:
     """Train, or go on, then measure the best weights on every test text."""
     torch.set_num_threads(1)
     home = prepare(job)
-    out, tokenizer = home / f"{job.model}-{job.seed}", load_tokenizer(home.parent)
+    out, tokenizer = home / f"{job.model}-{job.seed}-{job.cpu_minutes:g}", load_tokenizer(home.parent)
     assert isinstance(tokenizer, BPETokenizer)
     data, valid, test = (ExampleStore.open(home / name) for name in ("train", "valid", "test"))
     before = bool(list_checkpoints(out))
-    config = training_of(out) if before else config_of(job, data, tokenizer)
+    config = training_of(out).replace(**job.asked["settings"]) if before else config_of(job, data, tokenizer)
     began = time.process_time()
     result = train(new_model(job, tokenizer.vocab_size), data, valid, config, out, tokenizer=tokenizer, resume=before)
     spent = time.process_time() - began
@@ -175,7 +176,7 @@ def run(job: Job) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Mean and spread (largest minus smallest) over seeds of what was told of the test texts."""
-    lines = [f"{'model':21s}  seeds  parameters  texts read  CPU min  left out  accuracy, %  macro-F1, %"]
+    lines = [f"{'model':21s}  seeds  parameters  texts read  budget   left out  accuracy, %  macro-F1, %"]
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = [row for row in rows if row["model"] == model]
         told = [

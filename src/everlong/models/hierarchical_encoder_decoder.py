@@ -4,8 +4,7 @@
     state       LN(x_ij + v_i)                 token j of section i, and the section's vector
     decoder     that of `encoder-decoder`: all of its own last `context` tokens, and the whole source
 
-A section's vector is added to each of its tokens, as Hiersumm does it (Liu & Lapata, 2019, arXiv:1905.13164, section
-3.2), so the decoder looks at tokens alone, and each says what the rest of the document has made of its section. HAT
+A section's vector is added to each of its tokens, as Hiersumm does it (Liu & Lapata, 2019, arXiv:1905.13164), so the decoder looks at tokens alone, and each says what the rest of the document has made of its section. HAT
 itself has no decoder. The vectors beside the tokens would be slots more than tokens were read.
 
 As in the encoder, layers rotate queries and keys: inside a section by tokens, between vectors by sections. Positions
@@ -19,14 +18,14 @@ from torch import nn
 from everlong.clock import Clock
 from everlong.models.bert import BertLayer
 from everlong.models.encoder import Sections
-from everlong.models.hierarchical_encoder import HierarchicalEncoderConfig, Line, run_hierarchy
+from everlong.models.hierarchical_encoder import HierarchyConfig, Line, run_hierarchy
 from everlong.models.registry import register
 from everlong.models.source_decoder import SourceDecoder, SourceDecoderConfig
 from everlong.nn.sections import even_sections, in_sections
 from everlong.shapes import Hidden, Tokens
 
 
-class HierarchicalEncoderDecoderConfig(SourceDecoderConfig, HierarchicalEncoderConfig):
+class HierarchicalEncoderDecoderConfig(SourceDecoderConfig, HierarchyConfig):
     """Sizes of a hierarchical encoder, the order of its layers, and sizes of a Transformer decoder."""
 
 
