@@ -89,7 +89,11 @@ class BertLayer(nn.Module):
         return self.ff_norm(x + self.ff(x))
 
     def _attend(self, x: Hidden, valid: Bool[Tensor, "b t"] | Packing | None) -> Hidden:
-        query, key, value = (part.unflatten(-1, (self.n_heads, -1)) for part in self.project(x).chunk(3, dim=-1))
+        d, weight, bias = x.shape[-1], self.project.weight, self.project.bias
+        # Values apart: in one piece with them, queries and keys would be kept from before they were turned.
+        both, value = (F.linear(x, weight[part], bias[part]) for part in (slice(2 * d), slice(2 * d, None)))
+        query, key, value = (part.unflatten(-1, (self.n_heads, -1)) for part in (*both.chunk(2, dim=-1), value))
+        del both
         if self.rotary is not None:
             angles = angles_of_texts(self.rotary, x, valid)
             query, key = self.rotary(query, angles), self.rotary(key, angles)
