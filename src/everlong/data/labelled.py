@@ -103,6 +103,8 @@ class Sectioned:
     tokens: list[int]
     begins: list[int]
     """Where among the tokens each section begins."""
+    places: list[tuple[int, int]]
+    """Which characters of the text each token comes from."""
     left_out: int
     """Tokens beyond the limit."""
 
@@ -111,12 +113,16 @@ def in_tokens(text: str, tokenizer: Tokenizer, options: LabelledOptions) -> Sect
     """The tokens of a text, section by section."""
     tokens: list[int] = []
     begins: list[int] = []
+    places: list[tuple[int, int]] = []
+    before = 0
     for section in sections(text, options.unit):
-        ids = tokenizer.encode(section)
-        begins += range(len(tokens), len(tokens) + len(ids), options.longest)
-        tokens += ids
+        found = tokenizer.locate(section)
+        begins += range(len(tokens), len(tokens) + len(found.tokens), options.longest)
+        tokens += found.tokens
+        places += zip((before + found.begins).tolist(), (before + found.ends).tolist(), strict=True)
+        before += len(section)
     kept = min(len(tokens), options.limit or len(tokens))
-    return Sectioned(tokens[:kept], [at for at in begins if at < kept], len(tokens) - kept)
+    return Sectioned(tokens[:kept], [at for at in begins if at < kept], places[:kept], len(tokens) - kept)
 
 
 @final
