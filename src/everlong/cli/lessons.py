@@ -15,7 +15,6 @@ from everlong.cli.corpus import (
     Source,
     build_stores,
     open_stores,
-    parse_tokenizer,
     remove_stores,
     require_source,
 )
@@ -66,7 +65,7 @@ def text_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, res
     """A corpus, kept in the run's folder."""
 
     def build() -> None:
-        recipe.check(vocab_size=parse_tokenizer(source.tokenizer) or 256)
+        recipe.check(vocab_size=source.vocab_size)
         world.on_main(lambda: _reading(source, out, lambda: build_stores(source, out)))
 
     with _kept(source, out, (STORE, VALID), build, source.facts(), world=world, resume=resume):

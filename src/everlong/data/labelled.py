@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from everlong.config import Config
 from everlong.data.examples import Example
+from everlong.data.pretrained import PretrainedTokenizer
 from everlong.data.records import Record, read_records
 from everlong.data.sections import SectionUnit, sections
 from everlong.data.text import text_files
@@ -35,7 +36,7 @@ class LabelledOptions(Config):
     longest: int = Field(default=256, ge=1)
     """Tokens of a section; a longer one is cut."""
     limit: int = Field(default=0, ge=0)
-    """Tokens of a text that are read, from its beginning; 0 for all."""
+    """Tokens of a text that are read, from its beginning; 0 for all. Symbols around a text count."""
 
 
 @final
@@ -104,13 +105,17 @@ class Sectioned:
     begins: list[int]
     """Where among the tokens each section begins."""
     places: list[tuple[int, int]]
-    """Which characters of the text each token comes from."""
+    """Which characters of the text each token comes from; a symbol around it comes from none."""
     left_out: int
     """Tokens beyond the limit."""
 
 
 def in_tokens(text: str, tokenizer: Tokenizer, options: LabelledOptions) -> Sectioned:
-    """The tokens of a text, section by section."""
+    """The tokens of a text, section by section; between two symbols where a pre-trained encoder saw every text so.
+
+    Raises:
+        DataError: the limit leaves no room between the symbols.
+    """
     tokens: list[int] = []
     begins: list[int] = []
     places: list[tuple[int, int]] = []
@@ -121,8 +126,21 @@ def in_tokens(text: str, tokenizer: Tokenizer, options: LabelledOptions) -> Sect
         tokens += found.tokens
         places += zip((before + found.begins).tolist(), (before + found.ends).tolist(), strict=True)
         before += len(section)
-    kept = min(len(tokens), options.limit or len(tokens))
-    return Sectioned(tokens[:kept], [at for at in begins if at < kept], places[:kept], len(tokens) - kept)
+    framed = tokenizer.framed if isinstance(tokenizer, PretrainedTokenizer) and tokens else list[int]
+    symbols = len(framed([]))
+    if options.limit and options.limit <= symbols:
+        raise DataError(
+            f"limit={options.limit} leaves no room for a text between the {symbols} symbols around it. "
+            f"Give more than {symbols}, or 0 for all of each text."
+        )
+    kept = min(len(tokens), options.limit - symbols if options.limit else len(tokens))
+    # The first section begins with the symbol before the text.
+    begins = [at + symbols // 2 if at else 0 for at in begins if at < kept]
+    left_out = len(tokens) - kept
+    tokens, places = framed(tokens[:kept]), places[:kept]
+    if symbols:
+        places = [(0, 0), *places, (places[-1][1], places[-1][1])]
+    return Sectioned(tokens, begins, places, left_out)
 
 
 @final

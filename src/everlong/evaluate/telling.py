@@ -29,7 +29,7 @@ WORD = re.compile(
 @dataclass(frozen=True)
 class Weighed:
     """A piece of text and how much it counted among its neighbours, which add up to 1, less the share
-    of white space at the end."""
+    of white space at the end and of symbols around the text."""
 
     text: str
     weight: float
@@ -138,6 +138,7 @@ def _words(text: str, places: list[tuple[int, int]], weights: list[float]) -> It
     for word in WORD.finditer(text, places[0][0], places[-1][1]):
         total = 0.0
         while at < len(places) and places[at][0] < word.end():
-            total += weights[at]
+            begin, end = places[at]
+            total += weights[at] if begin < end else 0.0
             at += 1
         yield Weighed(word.group(), total)
