@@ -40,6 +40,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "ntm": MACHINE,
     "ntm+feed-forward": MACHINE | {"controller": "feed-forward"},
     "dnc": MACHINE,
+    "dnc+repairs": MACHINE | {"deallocate": True, "mask_keys": True, "sharpen_links": True},
     "mann": MACHINE,
     "lstm": {"d_model": 256, "n_layers": 3},
 }
