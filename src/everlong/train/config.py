@@ -20,7 +20,7 @@ GeneratedTask = Literal[
     "shortest-path",
     "omniglot",
 ]
-SupervisedTask = Literal["babi", "classify", "translate"]
+SupervisedTask = Literal["babi", "classify", "tag", "translate"]
 TaskName = Literal[TextTask, GeneratedTask, SupervisedTask]
 
 RESULT_NEUTRAL = frozenset(
