@@ -9,7 +9,7 @@ of a whole Chinese text would span several words, which may have several tags.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import final
 
@@ -42,7 +42,7 @@ class Spelling:
 
     def __init__(self, tokenizer: Tokenizer, *, by_character: bool) -> None:
         self.tokenizer, self.by_character = tokenizer, by_character
-        self._tokens = lru_cache(1 << 16)(self._spell)
+        self._spelled = lru_cache(1 << 16)(self._spell)
 
     def pieces(self, words: Iterable[str]) -> Iterator[str]:
         """Each word with the space before it, where there is one; joined, they are the text."""
@@ -52,13 +52,19 @@ class Spelling:
             yield f" {word}" if apart else word
             before = word[-1]
 
-    def tokens(self, words: Iterable[str]) -> list[Sequence[int]]:
-        """The tokens of each word, one or more.
+    def tokens(self, words: Iterable[str]) -> tuple[list[int], list[int]]:
+        """The tokens of all words, and where among them each word's first one is, its space left out.
 
         Raises:
             DataError: a word has a lone surrogate, which no UTF-8 stands for.
         """
-        return [self._tokens(piece) for piece in self.pieces(words)]
+        tokens: list[int] = []
+        firsts: list[int] = []
+        for piece in self.pieces(words):
+            of_word, first = self._spelled(piece)
+            firsts.append(len(tokens) + first)
+            tokens += of_word
+        return tokens, firsts
 
     @property
     def symbols(self) -> tuple[list[int], list[int]]:
@@ -68,6 +74,7 @@ class Spelling:
         first, last = self.tokenizer.framed([])
         return [first], [last]
 
-    def _spell(self, piece: str) -> Sequence[int]:
+    def _spell(self, piece: str) -> tuple[tuple[int, ...], int]:
         # BERT's rules leave nothing of a soft hyphen, say, and yet the word has a tag.
-        return tuple(self.tokenizer.encode(piece) or self.tokenizer.encode("?"))
+        tokens = self.tokenizer.encode(piece) or self.tokenizer.encode("?")
+        return tuple(tokens), int(self.tokenizer.token_bytes[tokens[0]] == b" ")

@@ -50,9 +50,7 @@ def tag_windows(
             f"width={width} leaves no room for words between the {symbols} symbols around them. "
             f"Give more than {symbols}, or 0 for whole texts."
         )
-    spelled = spelling.tokens(words)
-    firsts = np.cumsum([0, *map(len, spelled)])[:-1]
-    tokens = np.array([token for word in spelled for token in word], np.int64)
+    tokens, firsts = map(np.array, spelling.tokens(words))
     targets = np.full(len(tokens), IGNORE)
     targets[firsts] = tags
     sections = firsts[list(begins)]

@@ -27,7 +27,8 @@ from everlong.data.tags import Entity, read_entities
 from everlong.data.text import inner_suffix, text_files
 from everlong.errors import DataError
 
-NUMBERED = re.compile(r".\d+")
+NUMBERED = re.compile(r"(.|\ufffd+)\d+")
+"""A character, maybe one that was lost, and its number."""
 NEW_DOCUMENT = "-DOCSTART-"
 
 

@@ -7,8 +7,8 @@
 
 The first two are read by one rule, that of the conlleval script: an I that nothing of its type precedes begins an
 entity. Published files need that, for in most that call themselves BIO a few I follow an O. Tags with E, M or S leave
-no choice, and are held to their rule. What is learned is BIO, in numbers: O is 0, B-T and I-T of type `k` are 1 + 2k
-and 2 + 2k.
+no choice, and are held to their rule, but a text may begin or end within an entity, where somebody cut a sentence. What
+is learned is BIO, in numbers: O is 0, B-T and I-T of type `k` are 1 + 2k and 2 + 2k.
 """
 
 import re
@@ -41,8 +41,12 @@ def read_entities(tags: Sequence[str], place: str) -> list[Entity]:
     begun, begin = "", 0
     for n, (letter, kind) in enumerate(zip([*letters, "O"], [*types, ""], strict=True)):
         goes_on = letter in "IME" and kind == begun
-        if strict and (bool(begun) != goes_on or (letter in "IME" and not goes_on)):
-            raise DataError(_misfit(tags, n, place))
+        fits = goes_on if begun else letter not in "IME"
+        if strict and not fits and 0 < n < len(tags):
+            raise DataError(
+                f"{place}, word {n + 1}, has {tags[n]} after {tags[n - 1]}, which does not fit the other tags. With E, "
+                "M or S among them, an entity is one S, or B and then any M or I and then E."
+            )
         if begun and not goes_on:
             found.append(Entity(begun, begin, n))
             begun = ""
@@ -81,12 +85,3 @@ def _parts(tag: str, number: int, place: str) -> tuple[str, str]:
             f"{place}, word {number}, has '{tag}' for a tag. A tag is O, or one of B I M E S with a type, as in B-PER."
         )
     return found[2] or "O", found[3] or ""
-
-
-def _misfit(tags: Sequence[str], n: int, place: str) -> str:
-    there = f"word {n + 1}, has {tags[n]}" if n < len(tags) else "its end, has nothing"
-    before = f"after {tags[n - 1]}" if n else "at the beginning"
-    return (
-        f"{place}, {there} {before}, which does not fit the other tags. With E, M or S among them, an entity is one S, "
-        "or B and then any M or I and then E."
-    )
