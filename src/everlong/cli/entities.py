@@ -8,10 +8,10 @@ from everlong.cli.progress import counting
 from everlong.cli.request import Request
 from everlong.cli.settings import assign_fields
 from everlong.cli.tagged import store_tagged
-from everlong.data.spelling import Spelling
 from everlong.data.tagged import TagOptions, read_tagged
 from everlong.errors import ConfigError
 from everlong.evaluate.entities import Count, EntityEvaluation, evaluate_entities
+from everlong.evaluate.tagging import TagReading
 from everlong.models.tagger import Tagger
 from everlong.train.folder import examples_of
 
@@ -28,14 +28,13 @@ def eval_tagged(request: Request) -> None:
         raise ConfigError("no tagged texts are given to measure. Write --data and the names of files.")
     model = trained.model
     assert isinstance(model, Tagger)
-    about = examples_of(trained.folder)
+    learned = TagReading.of(trained.tokenizer, examples_of(trained.folder))
     fields = assign_fields(request.changes, {"model": type(trained.config), "task": TagOptions})
     model = model.with_config(**fields["model"]) if fields["model"] else model
-    options = TagOptions.parse({**about["options"], **fields["task"]})
-    spelling = Spelling(trained.tokenizer, by_character=about["by_character"])
+    options = learned.options.replace(**fields["task"])
     with tempfile.TemporaryDirectory(prefix="everlong-") as folder:
         texts = read_tagged(request.data, options)
-        store = store_tagged(texts, model.types, spelling, options, Path(folder) / "store")
+        store = store_tagged(texts, model.types, learned.spelling, options, Path(folder) / "store")
         with counting("windows", len(store)) as report:
             found = evaluate_entities(model, store, lanes=request.lanes, report=report)
     if request.as_json:

@@ -74,7 +74,7 @@ def tag_windows(
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class TaggedTexts:
+class TagBatch:
     """Windows side by side, with the tags of their words."""
 
     tokens: Tokens
@@ -92,9 +92,9 @@ class TaggedTexts:
         """Tokens, padding left out."""
         return int(self.lengths.sum())
 
-    def to(self, device: torch.device | str) -> "TaggedTexts":
+    def to(self, device: torch.device | str) -> "TagBatch":
         """The same on another device."""
-        return TaggedTexts(
+        return TagBatch(
             tokens=self.tokens.to(device),
             lengths=self.lengths.to(device),
             sections=self.sections.to(device),
@@ -102,7 +102,7 @@ class TaggedTexts:
         )
 
 
-def collate_tagged(examples: Sequence[Example]) -> TaggedTexts:
+def collate_tags(examples: Sequence[Example]) -> TagBatch:
     """The batch of some windows."""
     tokens, targets = (
         pad_sequence([torch.from_numpy(one[name]) for one in examples], batch_first=True, padding_value=padding)
@@ -112,4 +112,4 @@ def collate_tagged(examples: Sequence[Example]) -> TaggedTexts:
     for lane, one in enumerate(examples):
         sections[lane, torch.from_numpy(one["sections"])] = True
     lengths = torch.tensor([len(one["tokens"]) for one in examples])
-    return TaggedTexts(tokens=tokens, lengths=lengths, sections=sections, targets=targets)
+    return TagBatch(tokens=tokens, lengths=lengths, sections=sections, targets=targets)

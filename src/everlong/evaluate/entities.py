@@ -20,7 +20,7 @@ from torch import Tensor
 
 from everlong.data import ExampleStore
 from everlong.data.examples import Example
-from everlong.data.tag_windows import TaggedTexts, collate_tagged
+from everlong.data.tag_windows import TagBatch, collate_tags
 from everlong.data.tags import Entity, tagged_entities
 from everlong.errors import ConfigError
 from everlong.evaluate.mode import evaluating
@@ -30,7 +30,7 @@ from everlong.models.tagger import Tagger
 from everlong.shapes import IGNORE
 
 Scores = NDArray[np.float64]
-Guess = Callable[[Tagger, TaggedTexts], Float[Tensor, "b t c"]]
+Guess = Callable[[Tagger, TagBatch], Float[Tensor, "b t c"]]
 
 POOL = 50
 """Batches whose windows are sorted by length together."""
@@ -120,7 +120,7 @@ class EntityEvaluation:
         }
 
 
-def tell_tags(model: Tagger, texts: TaggedTexts) -> Float[Tensor, "b t c"]:
+def tell_tags(model: Tagger, texts: TagBatch) -> Float[Tensor, "b t c"]:
     """Unnormalised log-probabilities of the tags of all tokens."""
     return model(texts.tokens, lengths=texts.lengths, sections=texts.sections)
 
@@ -168,7 +168,7 @@ def word_scores(model: Tagger, windows: Sequence[Example], *, lanes: int, guess:
     with evaluating(model), torch.no_grad():
         for at in range(0, len(order), lanes):
             part = order[at : at + lanes]
-            texts = collate_tagged([windows[n] for n in part]).to(model.device)
+            texts = collate_tags([windows[n] for n in part]).to(model.device)
             scores = guess(model, texts).double().log_softmax(dim=-1)
             asked = texts.targets != IGNORE
             found |= zip(part, (s[a].cpu().numpy() for s, a in zip(scores, asked, strict=True)), strict=True)

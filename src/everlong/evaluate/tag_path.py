@@ -7,15 +7,14 @@ Viterbi's algorithm (1967) with no score for a transition but that it is allowed
 """
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import NDArray
 
 
-def likeliest_tags(scores: Float[NDArray[np.float64], "n c"]) -> list[int]:
+def likeliest_tags(scores: NDArray[np.float64]) -> list[int]:
     """The tags, in numbers as in everlong.data.tags, whose scores have the largest sum.
 
     Args:
-        scores: log-probabilities of each word's tags, up to a constant for each word.
+        scores: ``[n c]``, log-probabilities of each word's tags, up to a constant for each word.
     """
     n_words, n_tags = scores.shape
     begins, inside = np.arange(1, n_tags, 2), np.arange(2, n_tags, 2)

@@ -7,7 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
-from everlong.data import Tokenizer
+from everlong.data import Example, Tokenizer
 from everlong.data.sections import sections
 from everlong.data.spelling import Spelling, find_words
 from everlong.data.tag_windows import tag_windows
@@ -55,11 +55,11 @@ class TagReading:
     @classmethod
     def of(cls, tokenizer: Tokenizer, about: Mapping[str, Any]) -> "TagReading":
         """As a store of tagged texts says."""
-        spelling = Spelling(tokenizer, by_character=about["by_character"])
-        return cls(spelling, TagOptions.parse(about["options"]))
+        spelling = Spelling(tokenizer, by_character=about.get("by_character", False))
+        return cls(spelling, TagOptions.parse(about.get("options", {})))
 
-    def parts(self, text: str) -> Iterator[list[list[Place]]]:
-        """What is read together of a text, sentence by sentence: where its words stand."""
+    def parts(self, text: str) -> list[list[list[Place]]]:
+        """Where the words of a text stand: part by part of what is read together, and in each sentence by sentence."""
         sentences: list[list[Place]] = []
         at = 0
         for sentence in sections(text, "sentence"):
@@ -67,7 +67,7 @@ class TagReading:
             sentences.append([(at + word.start(), at + word.end()) for word in words])
             at += len(sentence)
         sentences = list(filter(None, sentences))
-        return iter([sentences] if self.options.unit == "document" else [[one] for one in sentences])
+        return [sentences] if self.options.unit == "document" else [[one] for one in sentences]
 
 
 def tag_texts(model: Tagger, texts: Iterable[str], reading: TagReading, *, lanes: int) -> Iterator[Tagged]:
@@ -100,7 +100,7 @@ def _tag(model: Tagger, texts: list[str], reading: TagReading, *, lanes: int) ->
     return (Tagged(tuple(mentions)) for mentions in found)
 
 
-def _windows(text: str, sentences: list[list[Place]], reading: TagReading) -> Iterator[Any]:
+def _windows(text: str, sentences: list[list[Place]], reading: TagReading) -> Iterator[Example]:
     begins = np.cumsum([0, *map(len, sentences)])[:-1].tolist()
     words = [text[begin:end] for begin, end in chain.from_iterable(sentences)]
     return tag_windows(words, begins, [OUTSIDE] * len(words), reading.spelling, width=reading.options.width)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from everlong.data import Example, ExampleStore
-from everlong.data.tag_windows import TaggedTexts, collate_tagged
+from everlong.data.tag_windows import TagBatch, collate_tags
 from everlong.errors import DataError
 from everlong.evaluate.entities import evaluate_entities, tell_tags
 from everlong.memory import Memory
@@ -23,7 +23,7 @@ from everlong.train.task import Given, Measurement, Unit
 
 
 @final
-class TagLoss(Objective[TaggedTexts]):
+class TagLoss(Objective[TagBatch]):
     """Loss of the tags of words, each by itself."""
 
     entrances = ("guess",)
@@ -31,7 +31,7 @@ class TagLoss(Objective[TaggedTexts]):
     model: Tagger
 
     def forward(
-        self, window: Sequence[TaggedTexts], memory: Memory | None
+        self, window: Sequence[TagBatch], memory: Memory | None
     ) -> tuple[Float[Tensor, ""], Memory | None, dict[str, Tensor]]:
         """Loss in nats summed over words."""
         nats = [
@@ -42,14 +42,14 @@ class TagLoss(Objective[TaggedTexts]):
         ]
         return torch.stack(nats).sum(), memory, {}
 
-    def guess(self, texts: TaggedTexts) -> Float[Tensor, "b t c"]:
+    def guess(self, texts: TagBatch) -> Float[Tensor, "b t c"]:
         """What the tagger makes of some texts, in the precision of training."""
         with self.autocast():
             return tell_tags(self.model, texts)
 
 
 @final
-class Tag(ExampleTask[TaggedTexts]):
+class Tag(ExampleTask[TagBatch]):
     """Texts with tagged words."""
 
     per = Unit("word", unseen="held-out texts")
@@ -75,9 +75,9 @@ class Tag(ExampleTask[TaggedTexts]):
                 f"learn from ({', '.join(self.types)}). Make both with the same list of types."
             )
 
-    def collate(self, examples: list[Example]) -> TaggedTexts:
+    def collate(self, examples: list[Example]) -> TagBatch:
         """The batch of some windows."""
-        return collate_tagged(examples)
+        return collate_tags(examples)
 
     def measure_examples(self, valid: ExampleStore) -> Measurement:
         """Bits for each word; precision, recall and F1 of entities."""

@@ -12,7 +12,7 @@ from tests.unit.data.test_data_tokenizers import LEARNED
 
 from everlong.data import ByteTokenizer, Tokenizer
 from everlong.data.spelling import Spelling, find_words
-from everlong.data.tag_windows import collate_tagged, tag_windows
+from everlong.data.tag_windows import collate_tags, tag_windows
 from everlong.errors import DataError
 from everlong.shapes import IGNORE
 
@@ -90,7 +90,7 @@ def test_a_text_in_windows_by_hand() -> None:
     assert one["targets"].tolist() == [5, IGNORE, IGNORE, 6, IGNORE, IGNORE]
     assert two["targets"].tolist() == [IGNORE] * 5 + [7]
     assert (one["sections"].tolist(), two["sections"].tolist()) == ([0], [0, 5])
-    batch = collate_tagged([one, *tag_windows(["a"], [0], [1], spelling, width=0)])
+    batch = collate_tags([one, *tag_windows(["a"], [0], [1], spelling, width=0)])
     assert (batch.lengths.tolist(), batch.n_targets, batch.n_tokens) == ([6, 1], 3, 7)
     assert torch.equal(batch.targets[1], torch.tensor([1] + [IGNORE] * 5))
     assert batch.sections.nonzero().tolist() == [[0, 0], [1, 0]]
