@@ -129,7 +129,8 @@ def test_what_is_refused(run: Path, cli: CLI, trained: Path, tmp_path: Path) -> 
     cli("eval", run, "--data", other).require_refusal(
         "other.jsonl:1, word 2, has an entity of type 'PRE', which was not learned. Did you mean 'PER'? Types are LOC"
     )
-    cli("eval", run).require_refusal("no tagged texts are given to measure. Write --data and the names of files.")
+    stored = cli("eval", run, "--set", "task.width=9")
+    stored.require_refusal("no tagged texts are given to measure. Write --data and the names of files.")
     cli("eval", run, "--data", other, "--chunk", 9).require_refusal(
         "no use for --chunk: it is measured on files of words"
     )

@@ -3,11 +3,13 @@
 import tempfile
 from pathlib import Path
 
+from everlong.cli.examples import HELD_OUT_EXAMPLES
 from everlong.cli.output import answer
 from everlong.cli.progress import counting
 from everlong.cli.request import Request
 from everlong.cli.settings import assign_fields
 from everlong.cli.tagged import store_tagged
+from everlong.data import ExampleStore
 from everlong.data.tagged import TagOptions, read_tagged
 from everlong.errors import ConfigError
 from everlong.evaluate.entities import Count, EntityEvaluation, evaluate_entities
@@ -17,24 +19,28 @@ from everlong.train.folder import examples_of
 
 
 def eval_tagged(request: Request) -> None:
-    """Read tagged texts and say how many entities were found.
+    """Read tagged texts, or those that were held out, and say how many entities were found.
 
     Raises:
-        ConfigError: there are no texts, or a field is unknown or does not fit.
+        ConfigError: there are no texts, or a field is unknown, does not fit, or is about texts that are stored already.
         DataError: the texts cannot be read, or have entities of types that were not learned.
     """
     trained = request.run
-    if not request.data:
-        raise ConfigError("no tagged texts are given to measure. Write --data and the names of files.")
     model = trained.model
     assert isinstance(model, Tagger)
     learned = TagReading.of(trained.tokenizer, examples_of(trained.folder))
     fields = assign_fields(request.changes, {"model": type(trained.config), "task": TagOptions})
     model = model.with_config(**fields["model"]) if fields["model"] else model
     options = learned.options.replace(**fields["task"])
+    kept = trained.folder / HELD_OUT_EXAMPLES
+    if not request.data and (fields["task"] or not kept.exists()):
+        raise ConfigError("no tagged texts are given to measure. Write --data and the names of files.")
     with tempfile.TemporaryDirectory(prefix="everlong-") as folder:
-        texts = read_tagged(request.data, options)
-        store = store_tagged(texts, model.types, learned.spelling, options, Path(folder) / "store")
+        if request.data:
+            texts = read_tagged(request.data, options)
+            store = store_tagged(texts, model.types, learned.spelling, options, Path(folder) / "store")
+        else:
+            store = ExampleStore.open(kept)
         with counting("windows", len(store)) as report:
             found = evaluate_entities(model, store, lanes=request.lanes, report=report)
     if request.as_json:
