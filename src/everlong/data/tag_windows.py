@@ -50,7 +50,7 @@ def tag_windows(
             f"width={width} leaves no room for words between the {symbols} symbols around them. "
             f"Give more than {symbols}, or 0 for whole texts."
         )
-    tokens, firsts = map(np.array, spelling.tokens(words))
+    tokens, firsts = (np.array(one, np.int64) for one in spelling.tokens(words))
     targets = np.full(len(tokens), IGNORE)
     targets[firsts] = tags
     sections = firsts[list(begins)]

@@ -25,6 +25,7 @@ from everlong.data.pairs import text_lines
 from everlong.data.records import Record, read_records
 from everlong.data.tags import Entity, read_entities
 from everlong.data.text import inner_suffix, text_files
+from everlong.data.utf8 import BOM
 from everlong.errors import DataError
 
 NUMBERED = re.compile(r"(.|\ufffd+)\d+")
@@ -144,6 +145,7 @@ def _sentences(file: Path) -> Iterator[_Sentence]:
     words: list[str] = []
     tags: list[str] = []
     for number, line in enumerate(text_lines(file), start=1):
+        line = line.removeprefix(BOM.decode()) if number == 1 else line
         starts = line.startswith(NEW_DOCUMENT)
         if (starts or not line.strip()) and words:
             yield _Sentence(document, f"{file}:{begins}", words, tags)

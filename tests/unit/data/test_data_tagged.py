@@ -48,8 +48,8 @@ def test_no_entity_goes_on_into_the_next_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_tabs_returns_and_lines_of_white_space(tmp_path: Path, end: str) -> None:
-    (tmp_path / "a.conll").write_bytes(end.join(["New York\tB-location", "\t", "a\tO", ""]).encode())
+def test_marks_tabs_returns_and_lines_of_white_space(tmp_path: Path, end: str) -> None:
+    (tmp_path / "a.conll").write_bytes(end.join(["\ufeffNew York\tB-location", "\t", "a\tO", ""]).encode())
     one, two = read_tagged([tmp_path / "a.conll"], TagOptions())
     assert (one.words, one.entities, two.words) == (["New York"], [Entity("location", 0, 1)], ["a"])
 
