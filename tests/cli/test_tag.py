@@ -112,7 +112,7 @@ def test_documents_and_windows_are_kept_with_the_run(cli: CLI, tmp_path: Path) -
     data = tmp_path / "train.conll"
     data.write_text(english(40, seed=0), encoding="utf-8")
     words = ["train", "longformer-encoder", "--task", "tag", "--data", data, "--out", tmp_path / "run", "--steps", 1]
-    sets = ["d_model=8", "n_heads=2", "d_ff=8", "n_layers=1", "window=8", "task.unit=document", "task.width=24"]
+    sets = ["d_model=8", "n_heads=2", "d_ff=8", "n_layers=1", "model.window=8", "task.unit=document", "task.width=24"]
     ending = cli(*words, *(part for one in sets for part in ("--set", one)))
     assert ending.code == 0, ending.err
     trained = everlong.load(tmp_path / "run")
