@@ -101,14 +101,14 @@ class MaskedTokenHead(TokenHead):
 
 
 class ClassHead(nn.Module):
-    """Which class a text is of: ``W v + b`` of its vector (Yang et al., 2016, eq. 11)."""
+    """Which class a text, or a token of it, is of: ``W v + b`` of its vector (Yang et al., 2016, eq. 11)."""
 
     def __init__(self, *, width: int, n_labels: int, dropout: float) -> None:
         super().__init__()
         self.map = nn.Linear(width, n_labels)
         self.dropout = dropout
 
-    def forward(self, vectors: Float[Tensor, "b d"]) -> Float[Tensor, "b c"]:
+    def forward(self, vectors: Float[Tensor, "*n d"]) -> Float[Tensor, "*n c"]:
         """Unnormalised log-probabilities of the classes, in float32 at least."""
         return _exact(self.map(F.dropout(vectors, self.dropout, self.training)))
 
@@ -214,6 +214,6 @@ class AdaptiveHead(TokenHead):
         return self.tables[index].weight, self.biases[index]  # pyright: ignore[reportReturnType]
 
 
-def _exact(logits: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+def _exact(logits: Float[Tensor, "*n c"]) -> Float[Tensor, "*n c"]:
     """Logits as float32 at least: a sum of many exponentials is wrong in half precision."""
     return logits.float() if logits.dtype.itemsize < 4 else logits

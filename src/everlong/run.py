@@ -18,6 +18,7 @@ from everlong.data.labelled import LabelledOptions
 from everlong.data.sealed import read_sealed
 from everlong.data.summaries import SummaryOptions
 from everlong.errors import ConfigError, DamagedFile, RunError
+from everlong.evaluate.tagging import Tagged, TagReading, tag_texts
 from everlong.evaluate.telling import Told, tell_labels
 from everlong.generate.summary import Summarizing, summarize_texts
 from everlong.generate.targets import Target
@@ -25,6 +26,7 @@ from everlong.models import LanguageModel, ModelConfig, create_model, list_model
 from everlong.models.base import AnyLanguageModel, Model
 from everlong.models.classifier import Classifier
 from everlong.models.seq2seq import AnySeq2Seq
+from everlong.models.tagger import Tagger
 from everlong.session import Session
 from everlong.train.folder import examples_of, training_of
 
@@ -128,6 +130,21 @@ class Run:
         options = SummaryOptions.parse(about["options"])
         return summarize_texts(model, self.tokenizer, texts, options=options, search=search, lanes=lanes)
 
+    def tag(self, texts: Iterable[str], *, lanes: int = 8) -> Iterator[Tagged]:
+        """The entities of each text, in the order of texts.
+
+        Raises:
+            ConfigError: the model did not learn to tag, or ``lanes`` is less than 1.
+            DataError: a text is empty.
+        """
+        if not isinstance(self.model, Tagger):
+            raise ConfigError(
+                f"{self.folder} did not learn to tag words. Train an encoder for that: "
+                "everlong train bilstm --task tag."
+            )
+        reading = TagReading.of(self.tokenizer, examples_of(self.folder))
+        return tag_texts(self.model, texts, reading, lanes=lanes)
+
     def session(self) -> Session:
         """A new session, which has read nothing yet.
 
@@ -185,6 +202,10 @@ def _model(architecture: str, fields: dict[str, Any], folder: Path) -> Model:
     # The random weights are overwritten at once; the caller's generator is left as it was.
     with torch.random.fork_rng(devices=[]):
         model = create_model(architecture, **fields)
-        if training_of(folder).task == "classify":
-            return Classifier(model, examples_of(folder)["labels"])
-        return model
+        match training_of(folder).task:
+            case "classify":
+                return Classifier(model, examples_of(folder)["labels"])
+            case "tag":
+                return Tagger(model, examples_of(folder)["types"])
+            case _:
+                return model

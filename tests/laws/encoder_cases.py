@@ -22,6 +22,8 @@ ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
         "bert",
         {**SMALL, "norm": "post", "positions": "learned", "n_positions": 5, "n_layers": 3},
     ),
+    "bilstm": ("bilstm", {**GRUS, "n_layers": 2}),
+    "bilstm, one layer, dropout": ("bilstm", {**GRUS, "n_layers": 1, "dropout": 0.3}),
     "han": ("han", {**GRUS, "segment": 5}),
     "han, two layers, means, dropout": (
         "han",

@@ -7,7 +7,7 @@ import torch
 
 from everlong.errors import ConfigError
 from everlong.models.han import HAN, HANConfig
-from everlong.nn.bigru import BiGRU
+from everlong.nn.both_ways import BiGRU
 from everlong.nn.stretches import Stretches
 from everlong.testing.subject import stir_weights
 from tests.parity.sections import TEXTS, packed, require_same

@@ -19,6 +19,7 @@ from everlong.cli.output import say
 from everlong.cli.paths import ManyPaths
 from everlong.cli.probe import probe
 from everlong.cli.summarize import summarize
+from everlong.cli.tag import tag
 from everlong.cli.train import train
 from everlong.cli.translate import translate
 from everlong.errors import EverlongError
@@ -44,6 +45,7 @@ app.command()(chat)
 app.command()(translate)
 app.command()(summarize)
 app.command()(classify)
+app.command()(tag)
 app.command("eval", cls=ManyPaths)(eval_)
 app.command(cls=ManyPaths)(probe)
 

@@ -9,6 +9,7 @@ from typing import final
 
 from everlong.cli.babi import eval_stories
 from everlong.cli.classes import eval_labelled
+from everlong.cli.entities import eval_tagged
 from everlong.cli.episodes import eval_generated
 from everlong.cli.request import Request
 from everlong.cli.summaries import eval_summaries
@@ -48,6 +49,11 @@ SUMMARIES = Evaluator(
 LABELLED = Evaluator(
     measure=eval_labelled, takes=frozenset({"--data"}), why="it is measured on JSON lines, each text read as a whole"
 )  # fmt: skip
+TAGGED = Evaluator(
+    measure=eval_tagged,
+    takes=frozenset({"--data"}),
+    why="it is measured on files of words and tags, each text read as a whole",
+)
 DRAWN = Evaluator(
     measure=eval_generated, takes=frozenset({"--data", "--sequences"}), why="it is drawn from pictures"
 )  # fmt: skip
@@ -56,6 +62,7 @@ EVALUATORS: dict[str, Evaluator] = {
     "mlm": TEXT,
     "babi": STORIES,
     "classify": LABELLED,
+    "tag": TAGGED,
     "translate": TRANSLATIONS,
     "summarize": SUMMARIES,
     **dict.fromkeys(RULES, GENERATED),

@@ -13,6 +13,7 @@ from everlong.cli.babi import build_stories
 from everlong.cli.corpus import SOURCE, Source, remove_stores, require_source
 from everlong.cli.labelled import build_labelled
 from everlong.cli.pairs import PairOptions, build_summaries, build_translations
+from everlong.cli.tagged import build_tagged
 from everlong.config import Config
 from everlong.data import ExampleStore, Tokenizer, load_tokenizer
 from everlong.data.babi_files import BabiOptions
@@ -20,6 +21,7 @@ from everlong.data.bytelevel import TOKENIZER_FILE
 from everlong.data.labelled import LabelledOptions
 from everlong.data.sealed import read_sealed, write_sealed
 from everlong.data.summaries import SummaryOptions
+from everlong.data.tagged import TagOptions
 from everlong.train.config import TaskName
 from everlong.train.folder import EXAMPLES, HELD_OUT_EXAMPLES, require_equal
 
@@ -76,6 +78,13 @@ FORMATS: dict[str, Format] = {
         sizes=vocabulary,
         takes=frozenset({"--data", "--valid", "--tokenizer"}),
         why="it reads JSON lines, a text and its label in each, as a whole",
+    ),
+    "tag": Format(
+        build=build_tagged,
+        options=TagOptions,
+        sizes=vocabulary,
+        takes=frozenset({"--data", "--valid", "--tokenizer"}),
+        why="it reads files of words and tags, which say themselves where texts end",
     ),
 }
 

@@ -36,11 +36,11 @@ def train(
         str | None,
         typer.Option(
             help="lm, the next token, for language models; mlm, hidden tokens, for encoders; classify, labels of "
-            "texts in JSON lines, for encoders; translate, pairs of texts, and summarize, documents with summaries, "
-            "for encoder-decoders; babi, questions about stories, for language models; or a generated one, which needs "
-            "no --data, for models that read vectors: "
-            "copy, repeat-copy, associative-recall, priority-sort, dynamic-n-gram, graph-traversal, shortest-path; or "
-            "omniglot, which is drawn from pictures.",
+            "texts in JSON lines, and tag, entities in texts, for encoders; translate, pairs of texts, and summarize, "
+            "documents with summaries, for encoder-decoders; babi, questions about stories, for language models; or a "
+            "generated one, which needs no --data, for models that read vectors: copy, repeat-copy, "
+            "associative-recall, priority-sort, dynamic-n-gram, graph-traversal, shortest-path; or omniglot, which is "
+            "drawn from pictures.",
             metavar="TASK",
         ),
     ] = None,

@@ -3,7 +3,7 @@
 from everlong.data.batches import ExampleReader, example_batches
 from everlong.data.bpe import BPETokenizer
 from everlong.data.byte import ByteTokenizer
-from everlong.data.bytelevel import TextStream
+from everlong.data.bytelevel import Located, TextStream
 from everlong.data.chunk import Chunk
 from everlong.data.examples import Example, ExampleStore
 from everlong.data.lanes import LaneReader
@@ -24,6 +24,7 @@ __all__ = [
     "ExampleReader",
     "ExampleStore",
     "LaneReader",
+    "Located",
     "MaskUnit",
     "MaskedReader",
     "Masking",

@@ -8,6 +8,7 @@ of GPT-2 (Radford et al. 2019, ``bytes_to_unicode``).
 import codecs
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -99,6 +100,19 @@ class TextStream:
         return rest
 
 
+@final
+@dataclass(frozen=True)
+class Located:
+    """The tokens of a text, and where each comes from: characters ``begins[i]`` to ``ends[i]``, the latter left out.
+
+    Both are in order. Tokens that share a character, being bytes of it say, each come from all of it.
+    """
+
+    tokens: list[int]
+    begins: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
 class ByteLevelTokenizer(ABC):
     """What all tokenizers share, whatever makes a text into tokens: bytes, and a file."""
 
@@ -120,6 +134,29 @@ class ByteLevelTokenizer(ABC):
     @cached_property
     def _digest(self) -> str:
         return digest(self.fields)
+
+    @abstractmethod
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text.
+
+        Raises:
+            DataError: the text has a lone surrogate, which no UTF-8 stands for.
+        """
+
+    def locate(self, text: str) -> Located:
+        """The tokens of a text, as `encode` gives them, and the characters that each comes from.
+
+        Here tokens are the text's bytes, one after another; a tokenizer that is not exact has a way of its own.
+
+        Raises:
+            DataError: as :meth:`encode`.
+        """
+        tokens = self.encode(text)
+        # For each byte the number of its character, which a byte of the form 10xxxxxx does not begin.
+        character = np.cumsum(np.frombuffer(utf8(text), np.uint8) & 0xC0 != 0x80) - 1
+        lengths = self.byte_lengths[np.array(tokens, np.int64)]
+        after = np.cumsum(lengths)
+        return Located(tokens, character[after - lengths], character[after - 1] + 1)
 
     def decode(self, ids: Ids) -> str:
         """The text of these tokens; bytes that are no UTF-8 become U+FFFD.

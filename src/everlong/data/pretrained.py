@@ -21,6 +21,7 @@ from everlong.data.bpe import segments
 from everlong.data.bytelevel import (
     ByteLevelTokenizer,
     Ids,
+    Located,
     TokenArray,
     byte_characters,
     token_dtype,
@@ -84,6 +85,25 @@ class PretrainedTokenizer(ByteLevelTokenizer):
             DataError: the text has a lone surrogate, which no UTF-8 stands for.
         """
         return [token for tokens in self.encode_pieces([text]) for token in tokens.tolist()]
+
+    def locate(self, text: str) -> Located:
+        """The tokens of a text, and the characters that each comes from; a word that cannot be written is one token.
+
+        Raises:
+            DataError: as :meth:`encode`.
+        """
+        if self.exact:
+            return super().locate(text)
+        tokens: list[int] = []
+        places: list[tuple[int, int]] = []
+        before = 0
+        for segment in segments([text], cut=cut_before_space):
+            found = self._encoder.encode(segment, add_special_tokens=False)
+            tokens += found.ids
+            places += [(before + begin, before + end) for begin, end in found.offsets]
+            before += len(segment)
+        begins, ends = np.array(places, np.int64).reshape(-1, 2).T
+        return Located(tokens, begins, ends)
 
     def encode_pieces(self, pieces: Iterable[str]) -> Iterator[TokenArray]:
         """The tokens of the joined pieces, in arrays, holding a few megabytes at most. Cuts change nothing.

@@ -39,6 +39,8 @@ class Sectioned:
     tokens: list[int]
     begins: list[int]
     """Where among the tokens each section begins."""
+    places: list[tuple[int, int]]
+    """Which characters of the text each token comes from; a symbol around it comes from none."""
     left_out: int
     """Tokens beyond the limit."""
 
@@ -51,10 +53,14 @@ def in_tokens(text: str, tokenizer: Tokenizer, options: SectionOptions) -> Secti
     """
     tokens: list[int] = []
     begins: list[int] = []
+    places: list[tuple[int, int]] = []
+    before = 0
     for section in sections(text, options.unit):
-        ids = tokenizer.encode(section)
-        begins += range(len(tokens), len(tokens) + len(ids), options.longest)
-        tokens += ids
+        found = tokenizer.locate(section)
+        begins += range(len(tokens), len(tokens) + len(found.tokens), options.longest)
+        tokens += found.tokens
+        places += zip((before + found.begins).tolist(), (before + found.ends).tolist(), strict=True)
+        before += len(section)
     framed = tokenizer.framed if isinstance(tokenizer, PretrainedTokenizer) and tokens else list[int]
     symbols = len(framed([]))
     if options.limit and options.limit <= symbols:
@@ -65,7 +71,11 @@ def in_tokens(text: str, tokenizer: Tokenizer, options: SectionOptions) -> Secti
     kept = min(len(tokens), options.limit - symbols if options.limit else len(tokens))
     # The first section begins with the symbol before the text.
     begins = [at + symbols // 2 if at else 0 for at in begins if at < kept]
-    return Sectioned(framed(tokens[:kept]), begins, len(tokens) - kept)
+    left_out = len(tokens) - kept
+    tokens, places = framed(tokens[:kept]), places[:kept]
+    if symbols:
+        places = [(0, 0), *places, (places[-1][1], places[-1][1])]
+    return Sectioned(tokens, begins, places, left_out)
 
 
 def side_by_side(

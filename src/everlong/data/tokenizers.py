@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from everlong.data.bpe import BPETokenizer
 from everlong.data.byte import ByteTokenizer
-from everlong.data.bytelevel import TOKENIZER_FILE, Ids, TextStream, TokenArray
+from everlong.data.bytelevel import TOKENIZER_FILE, Ids, Located, TextStream, TokenArray
 from everlong.data.pretrained import PretrainedTokenizer
 from everlong.data.sealed import read_sealed
 from everlong.data.words import WordTokenizer
@@ -59,6 +59,14 @@ class Tokenizer(Protocol):
 
         Raises:
             DataError: the text has a lone surrogate, which no UTF-8 stands for.
+        """
+        ...
+
+    def locate(self, text: str) -> Located:
+        """The tokens of a text, and the characters that each comes from.
+
+        Raises:
+            DataError: as :meth:`encode`.
         """
         ...
 

@@ -6,10 +6,14 @@ from typing import Any, final
 
 import numpy as np
 
-from everlong.data.bytelevel import ByteLevelTokenizer, TokenArray, token_dtype, utf8
+from everlong.data.bytelevel import ByteLevelTokenizer, Located, TokenArray, token_dtype, utf8
 
 UNKNOWN = "<unknown>"
 """Stands for every word outside the vocabulary; it has the id 0, and no text has it as a word."""
+
+
+WORD = re.compile(r"\w+|[^\w\s]")
+"""A word in lower case, or a punctuation mark."""
 
 
 def split_words(text: str) -> list[str]:
@@ -18,7 +22,7 @@ def split_words(text: str) -> list[str]:
     >>> split_words("Where is Mary?")
     ['where', 'is', 'mary', '?']
     """
-    return re.findall(r"\w+|[^\w\s]", text.lower())
+    return WORD.findall(text.lower())
 
 
 @final
@@ -75,6 +79,19 @@ class WordTokenizer(ByteLevelTokenizer):
         """
         utf8(text)
         return [self.id_of(word) for word in split_words(text)]
+
+    def locate(self, text: str) -> Located:
+        """The words of a text, and the characters that each comes from.
+
+        Raises:
+            DataError: as :meth:`encode`.
+        """
+        tokens = self.encode(text)
+        # A few capitals are two characters in lower case.
+        character = np.repeat(np.arange(len(text)), [len(one.lower()) for one in text])
+        places = [found.span() for found in WORD.finditer(text.lower())]
+        begins, ends = np.array(places, np.int64).reshape(-1, 2).T
+        return Located(tokens, character[begins], character[ends - 1] + 1)
 
     def encode_pieces(self, pieces: Iterable[str]) -> Iterator[TokenArray]:
         """The words of the joined pieces; one that is cut is put together again.

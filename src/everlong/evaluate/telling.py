@@ -19,18 +19,18 @@ from everlong.models.classifier import Classifier
 from everlong.models.han import HAN, Attended
 
 WORD = re.compile(
-    rb"[\xc2\xe2-\xe9\xef\xf0][\x80-\xbf]+"  # one Chinese character, one mark of Latin-1 or of U+2000 and on
-    rb"|[0-9A-Za-z_'\x80-\xc1\xc3-\xe1\xea-\xee\xf1-\xff]+"  # letters and digits in a row
-    rb"|[^\s]"
+    r"[\u0080-\u00bf\u2000-\u9fff\uf000-\U0010ffff]"  # one Chinese character, one mark of Latin-1 or of U+2000 and on
+    r"|[0-9A-Za-z_'\u00c0-\u1fff\ua000-\uefff]+"  # letters and digits in a row
+    r"|\S"
 )
-"""A word in UTF-8, or what stands between words."""
+"""A word, or what stands between words."""
 
 
 @final
 @dataclass(frozen=True)
 class Weighed:
     """A piece of text and how much it counted among its neighbours, which add up to 1, less the share
-    of white space at the end."""
+    of white space at the end and of symbols around the text."""
 
     text: str
     weight: float
@@ -89,7 +89,7 @@ def tell_labels(
         )
     waiting = iter(texts)
     while part := list(islice(waiting, lanes)):
-        yield from _tell(model, tokenizer, [_sectioned(text, tokenizer, options) for text in part], explain=explain)
+        yield from _tell(model, part, [_sectioned(text, tokenizer, options) for text in part], explain=explain)
 
 
 def _sectioned(text: str, tokenizer: Tokenizer, options: LabelledOptions) -> Sectioned:
@@ -100,46 +100,46 @@ def _sectioned(text: str, tokenizer: Tokenizer, options: LabelledOptions) -> Sec
 
 
 @torch.no_grad()
-def _tell(model: Classifier, tokenizer: Tokenizer, part: Sequence[Sectioned], *, explain: bool) -> Iterator[Told]:
+def _tell(model: Classifier, texts: Sequence[str], read: Sequence[Sectioned], *, explain: bool) -> Iterator[Told]:
     examples = [
-        {"tokens": np.array(one.tokens), "sections": np.array(one.begins), "label": np.array([0])} for one in part
+        {"tokens": np.array(one.tokens), "sections": np.array(one.begins), "label": np.array([0])} for one in read
     ]
-    texts = collate_texts(examples).to(model.device)
+    batch = collate_texts(examples).to(model.device)
     with evaluating(model):
-        probabilities = tell(model, texts).double().softmax(dim=-1)
-        attended = _attended(model, texts) if explain else None
-    for lane, (one, row) in enumerate(zip(part, probabilities.tolist(), strict=True)):
+        probabilities = tell(model, batch).double().softmax(dim=-1)
+        attended = _attended(model, batch) if explain else None
+    for lane, (text, one, row) in enumerate(zip(texts, read, probabilities.tolist(), strict=True)):
         best = max(range(len(row)), key=row.__getitem__)
         yield Told(
             label=model.labels[best],
             probability=row[best],
             probabilities=dict(zip(model.labels, row, strict=True)),
             left_out=one.left_out,
-            sentences=None if attended is None else tuple(_sentences(one, attended, lane, tokenizer)),
+            sentences=None if attended is None else tuple(_sentences(text, one, attended, lane)),
         )
 
 
-def _attended(model: Classifier, texts: Texts) -> Attended:
+def _attended(model: Classifier, batch: Texts) -> Attended:
     assert isinstance(model.encoder, HAN)
-    return model.encoder.explain(texts.tokens, lengths=texts.lengths, sections=texts.sections)
+    return model.encoder.explain(batch.tokens, lengths=batch.lengths, sections=batch.sections)
 
 
-def _sentences(one: Sectioned, attended: Attended, lane: int, tokenizer: Tokenizer) -> Iterator[WeighedSentence]:
+def _sentences(text: str, one: Sectioned, attended: Attended, lane: int) -> Iterator[WeighedSentence]:
     words, sentences = attended.words[lane].tolist(), attended.sentences[lane].tolist()
     ends = [*one.begins[1:], len(one.tokens)]
     for begin, end, weight in zip(one.begins, ends, sentences, strict=False):
-        ids = one.tokens[begin:end]
-        yield WeighedSentence(tokenizer.decode(ids), weight, tuple(_words(ids, words[begin:end], tokenizer)))
+        part = slice(begin, end)
+        first, last = one.places[begin][0], one.places[end - 1][1]
+        yield WeighedSentence(text[first:last], weight, tuple(_words(text, one.places[part], words[part])))
 
 
-def _words(ids: list[int], weights: list[float], tokenizer: Tokenizer) -> Iterator[Weighed]:
+def _words(text: str, places: list[tuple[int, int]], weights: list[float]) -> Iterator[Weighed]:
     """The words of a sentence; a token counts for the word in which it begins, or if in none, for the next."""
-    parts = [tokenizer.token_bytes[token] for token in ids]
-    begins = np.cumsum([0, *map(len, parts)])[:-1]
-    text, at = b"".join(parts), 0
-    for word in WORD.finditer(text):
+    at = 0
+    for word in WORD.finditer(text, places[0][0], places[-1][1]):
         total = 0.0
-        while at < len(begins) and begins[at] < word.end():
-            total += weights[at]
+        while at < len(places) and places[at][0] < word.end():
+            begin, end = places[at]
+            total += weights[at] if begin < end else 0.0
             at += 1
-        yield Weighed(word.group().decode(errors="replace"), total)
+        yield Weighed(word.group(), total)

@@ -5,6 +5,7 @@ Those of kind ``seq2seq`` begin their memory with a source: ``memory = model.rea
 
 from everlong.models import (
     bert,
+    bilstm,
     compressive_transformer,
     dnc,
     encoder_decoder,
@@ -38,6 +39,7 @@ __all__ = [
     "Seq2Seq",
     "SourceMemory",
     "bert",
+    "bilstm",
     "compressive_transformer",
     "create_model",
     "describe_model",

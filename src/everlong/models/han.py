@@ -29,7 +29,7 @@ from everlong.models.base import run_layer
 from everlong.models.encoder import GlobalMask, Sections
 from everlong.models.registry import register
 from everlong.models.sectioned import SectionedConfig, SectionedEncoder
-from everlong.nn.bigru import BiGRU
+from everlong.nn.both_ways import BiGRU
 from everlong.nn.pooling import AttentionScore, Pooling, pool_evenly, softmax_by_stretch, sum_by_stretch
 from everlong.nn.sections import Layout
 from everlong.nn.stretches import Stretches

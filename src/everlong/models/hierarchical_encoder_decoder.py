@@ -4,8 +4,9 @@
     state       LN(x_ij + v_i)                 token j of section i, and the section's vector
     decoder     that of `encoder-decoder`: all of its own last `context` tokens, and the whole source
 
-A section's vector is added to each of its tokens, as Hiersumm does it (Liu & Lapata, 2019, arXiv:1905.13164), so the decoder looks at tokens alone, and each says what the rest of the document has made of its section. HAT
-itself has no decoder. The vectors beside the tokens would be slots more than tokens were read.
+A section's vector is added to each of its tokens, as Hiersumm does it (Liu & Lapata, 2019, arXiv:1905.13164), so the
+decoder looks at tokens alone, and each says what the rest of the document has made of its section. HAT itself has no
+decoder. The vectors beside the tokens would be slots more than tokens were read.
 
 As in the encoder, layers rotate queries and keys: inside a section by tokens, between vectors by sections. Positions
 that are sinusoidal are added to the embeddings besides, so that the decoder can ask where something stood.

@@ -4,6 +4,7 @@
     copy, ...      rules that draw sequences         everlong.train.episodes
     babi           stories with questions            everlong.train.babi
     classify       texts with labels                 everlong.train.classify
+    tag            texts with tagged words           everlong.train.tag
     translate      pairs of texts                    everlong.train.pairs
     summarize      documents with summaries          everlong.train.pairs
 
@@ -26,6 +27,7 @@ from everlong.train.classify import Classify
 from everlong.train.config import TaskName, TrainConfig
 from everlong.train.episodes import episodes
 from everlong.train.pairs import TextPairs
+from everlong.train.tag import Tag
 from everlong.train.task import Given, Material, Task
 from everlong.train.text_tasks import hidden_tokens, next_tokens
 
@@ -56,6 +58,7 @@ TASKS: dict[str, Entry] = {
     "mlm": Entry(make=hidden_tokens, material=TokenStore, learners=partial(list_models, "encoder")),
     "babi": Entry(make=Babi, material=ExampleStore, learners=partial(list_models, "causal")),
     "classify": Entry(make=Classify, material=ExampleStore, learners=partial(list_models, "encoder")),
+    "tag": Entry(make=Tag, material=ExampleStore, learners=partial(list_models, "encoder")),
     "translate": Entry(make=TextPairs, material=ExampleStore, learners=partial(list_models, "seq2seq")),
     "summarize": Entry(make=TextPairs, material=ExampleStore, learners=partial(list_models, "seq2seq")),
     **{name: Entry(make=episodes, material=Rules, learners=vector_readers) for name in RULES},

@@ -73,6 +73,13 @@ def test_marks_are_no_part_of_words() -> None:
     assert words == ["“", "No", "—", "it", "’", "s", "«", "Oui", "»", ",", "été", "…", "”", "，", "abc", "，", "한국어"]
 
 
+def test_an_explanation_shows_the_text_as_it_was_written() -> None:
+    (told,) = tell_labels(classifier(), PIECES, ["The SHIPS.\nNaïve 海"], LabelledOptions(), lanes=1, explain=True)
+    assert told.sentences is not None
+    assert [sentence.text for sentence in told.sentences] == ["The SHIPS.", "Naïve 海"]
+    assert [word.text for word in told.sentences[1].words] == ["Naïve", "海"]
+
+
 def test_what_cannot_be_told_or_explained() -> None:
     with pytest.raises(ConfigError, match=r"lanes=0 is too small\. Choose 1 or more"):
         list(tell_labels(classifier(), BYTES, ["a"], LabelledOptions(), lanes=0, explain=False))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from everlong.errors import ConfigError
 from everlong.models.bert import BertConfig
+from everlong.models.bilstm import BiLSTMConfig
 from everlong.models.encoder_decoder import EncoderDecoderConfig
 from everlong.models.han import HANConfig
 from everlong.models.hierarchical_encoder import HierarchicalEncoderConfig
@@ -51,6 +52,7 @@ from everlong.models.transformer_xl import TransformerXLConfig
         (BertConfig, {"d_model": 12, "n_heads": 4}, r"has an odd width, .*or choose positions='learned'"),
         (BertConfig, {"positions": "axial"}, r"BertConfig.positions = 'axial' does not fit: .*'rotary' or 'learned'"),
         (BertConfig, {"n_positions": 0}, r"BertConfig.n_positions = 0 does not fit: .*greater than or equal to 1"),
+        (BiLSTMConfig, {"d_model": 7}, r"d_model=7 cannot be halved for two directions; give d_model=8"),
         (LongformerConfig, {"d_model": 100, "n_heads": 8}, r"d_model=100 does not divide into n_heads=8"),
         (
             LongformerConfig,

@@ -19,6 +19,7 @@ SYMBOLS, HALF = 8, 6
 SMALL = {"vocab_size": SYMBOLS, "n_heads": 2, "d_model": 32, "n_layers": 2, "d_ff": 64}
 ENCODER_LEARNERS: dict[str, dict[str, Any]] = {
     "bert": SMALL,
+    "bilstm": {"vocab_size": SYMBOLS, "d_model": 96, "n_layers": 1},
     "han": {"vocab_size": SYMBOLS, "d_model": 96, "segment": 4},
     "hierarchical-encoder": {**SMALL, "layout": "S", "segment": 2 * HALF},
     "longformer-encoder": {**SMALL, "window": 2 * HALF},
@@ -32,7 +33,7 @@ ENCODER_LEARNERS: dict[str, dict[str, Any]] = {
     },
     "bert with learned positions": {**SMALL, "positions": "learned", "n_positions": 2 * HALF, "norm": "post"},
 }
-HALF_OF = {"han": 2}
+HALF_OF = {"bilstm": 2, "han": 2}
 """A recurrent state holds few symbols by the time it has learned to hold any."""
 
 

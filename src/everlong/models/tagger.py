@@ -1,0 +1,71 @@
+"""An encoder that tells the tag of every token.
+
+logits = tagger(tokens, lengths=lengths, sections=sections)          [b t c]
+
+Tags are BIO for some types of entities (everlong.data.tags). Each is told by itself, from a hidden state that knows
+both sides; that they fit together is seen to where they are read off (everlong.evaluate.tag_path). Transitions are not
+learned: windows of a long text are scored apart and put together afterwards, and a learned chain would break there.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from everlong.heads import ClassHead
+from everlong.models.base import Model
+from everlong.models.encoder import Encoder, Sections
+from everlong.shapes import Lengths, Tokens
+
+
+class Tagger(Model):
+    """An encoder and a head for tags. Its config and its name are the encoder's."""
+
+    idle_weights = True
+
+    def __init__(self, encoder: Encoder, types: Sequence[str]) -> None:
+        super().__init__(encoder.config)
+        self.architecture = encoder.architecture  # pyright: ignore[reportAttributeAccessIssue]
+        self.encoder, self.types = encoder, tuple(types)
+        head = ClassHead(width=self.config.d_model, n_labels=1 + 2 * len(self.types), dropout=self.config.dropout)
+        self.tags = head.to(encoder.device, encoder.dtype)
+
+    @property
+    def backbone(self) -> Encoder:
+        """The encoder."""
+        return self.encoder
+
+    if TYPE_CHECKING:
+
+        def __call__(
+            self, tokens: Tokens, *, lengths: Lengths | None = None, sections: Sections | None = None
+        ) -> Float[Tensor, "b t c"]:
+            """See `forward`."""
+            ...
+
+    def forward(
+        self, tokens: Tokens, *, lengths: Lengths | None = None, sections: Sections | None = None
+    ) -> Float[Tensor, "b t c"]:
+        """Unnormalised log-probabilities of the tags of each token.
+
+        Where the encoder has global tokens, a text's first one is global; where it does not read in sections, they are
+        left out.
+        """
+        self.encoder.recompute = self.recompute
+        marks: dict[str, Tensor | None] = {"sections": sections} if self.encoder.has_sections else {}
+        if self.encoder.has_global_tokens:
+            first = torch.arange(tokens.shape[1], device=tokens.device) == 0
+            marks["global_mask"] = first.expand_as(tokens)
+        return self.tags(self.encoder(tokens, lengths=lengths, **marks))
+
+    def with_config(self, **changes: Any) -> Self:
+        """The same weights under another config of the encoder.
+
+        Raises:
+            ConfigError: a changed field changes the shape of a weight.
+        """
+        other = type(self)(self.encoder.with_config(**changes), self.types)
+        other.tags.load_state_dict(self.tags.state_dict())
+        return other.train(self.training)
