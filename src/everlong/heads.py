@@ -1,4 +1,4 @@
-"""What is asked for: the next token, over a plain or a frequency-sorted vocabulary, a hidden one, or a text's class."""
+"""What is asked for: the next token, over a plain or a frequency-sorted vocabulary, a hidden one, a class, a span."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -109,6 +109,19 @@ class ClassHead(nn.Module):
         return _exact(self.map(F.dropout(vectors, self.dropout, self.training)))
 
 
+class SpanHead(nn.Module):
+    """Where an answer begins and where it ends: ``W h + b`` of each token, two numbers (Devlin et al., 2019)."""
+
+    def __init__(self, *, width: int, dropout: float) -> None:
+        super().__init__()
+        self.map = nn.Linear(width, 2)
+        self.dropout = dropout
+
+    def forward(self, hidden: Hidden) -> Float[Tensor, "b t 2"]:
+        """Unnormalised log-probabilities of the first and of the last token, in float32 at least."""
+        return _exact(self.map(F.dropout(hidden, self.dropout, self.training)))
+
+
 class AdaptiveEmbedding(nn.Module):
     """Token vectors whose width falls with rarity: cluster `i` has ``d_embed // div_val**i`` (Baevski & Auli, 2019).
 
@@ -210,6 +223,6 @@ class AdaptiveHead(TokenHead):
         return self.tables[index].weight, self.biases[index]  # pyright: ignore[reportReturnType]
 
 
-def _exact(logits: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+def _exact(logits: Float[Tensor, "*n c"]) -> Float[Tensor, "*n c"]:
     """Logits as float32 at least: a sum of many exponentials is wrong in half precision."""
     return logits.float() if logits.dtype.itemsize < 4 else logits

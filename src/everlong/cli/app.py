@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import typer
 
+from everlong.cli.answer import answer
 from everlong.cli.chat import chat
 from everlong.cli.classify import classify
 from everlong.cli.convert import convert
@@ -42,6 +43,7 @@ app.command()(generate)
 app.command()(chat)
 app.command()(translate)
 app.command()(classify)
+app.command()(answer)
 app.command("eval", cls=ManyPaths)(eval_)
 app.command(cls=ManyPaths)(probe)
 

@@ -2,7 +2,7 @@
 
 import importlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -20,6 +20,15 @@ class Overlap:
     """How BLEU was counted."""
 
 
+def mostly_chinese(texts: Iterable[str]) -> bool:
+    """Whether more than half of what is written is Chinese characters."""
+    written = chinese = 0
+    for text in texts:
+        written += sum(not character.isspace() for character in text)
+        chinese += len(HAN.findall(text))
+    return 2 * chinese > written
+
+
 def overlap(found: Sequence[str], references: Sequence[str]) -> Overlap | None:
     """BLEU (Papineni et al., 2002) and chrF (Popovic, 2015) over all texts; ``None`` where sacrebleu is not installed.
 
@@ -29,9 +38,7 @@ def overlap(found: Sequence[str], references: Sequence[str]) -> Overlap | None:
         sacrebleu: Any = importlib.import_module("sacrebleu")
     except ImportError:
         return None
-    letters = sum(not character.isspace() for text in references for character in text)
-    chinese = 2 * sum(len(HAN.findall(text)) for text in references) > letters
-    bleu = sacrebleu.metrics.BLEU(tokenize="zh" if chinese else "13a")
+    bleu = sacrebleu.metrics.BLEU(tokenize="zh" if mostly_chinese(references) else "13a")
     score = bleu.corpus_score(list(found), [list(references)]).score
     chrf = sacrebleu.metrics.CHRF().corpus_score(list(found), [list(references)]).score
     return Overlap(bleu=score, chrf=chrf, signature=str(bleu.get_signature()))

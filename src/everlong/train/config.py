@@ -20,7 +20,7 @@ GeneratedTask = Literal[
     "shortest-path",
     "omniglot",
 ]
-SupervisedTask = Literal["babi", "classify", "translate"]
+SupervisedTask = Literal["answer", "babi", "classify", "translate"]
 TaskName = Literal[TextTask, GeneratedTask, SupervisedTask]
 
 RESULT_NEUTRAL = frozenset(
