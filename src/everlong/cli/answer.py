@@ -29,6 +29,7 @@ def answer(
     import torch
 
     from everlong.data import read_documents
+    from everlong.errors import DataError
     from everlong.run import load
 
     if threads:
@@ -36,7 +37,8 @@ def answer(
     trained = load(run)
     found: list[dict[str, object]] = []
     for document in read_documents(files):
-        text = document.text
+        if not (text := document.text).strip():
+            raise DataError(f"{document.name} has nothing but white space in it. Leave it out.")
         told = trained.answer(text, question, name=document.name, lanes=lanes)
         line = None if told.begin is None else text.count("\n", 0, told.begin) + 1
         if as_json:

@@ -12,7 +12,7 @@ answer may begin that is this window's to find (``own``), the ``answers`` that i
 its last token (the first token twice where it holds none), and the ``number`` of its question.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -26,7 +26,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from everlong.config import Config
 from everlong.data.bytelevel import Located
-from everlong.data.examples import Example, ExampleStore, Values
+from everlong.data.examples import Example, ExampleStore
 from everlong.data.pair_store import edge_token
 from everlong.data.pretrained import PretrainedTokenizer
 from everlong.data.questions import Question
@@ -63,18 +63,18 @@ class Asked:
     after: list[int]
     windows: list[Window]
 
-    def example(self, window: Window, answers: Sequence[Span] = (), *, number: int = 0) -> dict[str, Values]:
+    def example(self, window: Window, answers: Sequence[Span] = (), *, number: int = 0) -> Example:
         """One window as a store has it; `answers` are spans of the text's tokens."""
         shift = len(self.before) - window.begin
         inside = [at + shift for span in answers if window.begin <= span[0] and span[1] < window.end for at in span]
-        values: tuple[Values, ...] = (
+        values = (
             [*self.before, *self.context.tokens[window.begin : window.end], *self.after],
             [len(self.before), window.end + shift],
             [window.first + shift, window.last + shift],
             inside or [0, 0],
             [number],
         )
-        return dict(zip(ASKED_FIELDS, values, strict=True))
+        return {name: np.array(value) for name, value in zip(ASKED_FIELDS, values, strict=True)}
 
 
 def ask(question: str, context: Located, tokenizer: Tokenizer, options: AnswerOptions) -> Asked:
@@ -126,7 +126,7 @@ def build_asked(
     counts = {"n_questions": 0, "unanswerable": 0, "longest_answer": 0, "left_out": 0}
     about: dict[str, Any] = {"options": options.model_dump(), **counts}
 
-    def examples() -> Iterator[Mapping[str, Values]]:
+    def examples() -> Iterator[Example]:
         for question, context in located(questions, tokenizer):
             asked, spans = ask(question.question, context, tokenizer, options), token_spans(question, context)
             rows = [asked.example(one, spans, number=about["n_questions"]) for one in asked.windows]

@@ -5,10 +5,9 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, final
 
-import numpy as np
 import torch
 
-from everlong.data import Example, Tokenizer
+from everlong.data import Tokenizer
 from everlong.data.asked import AnswerOptions, Asked, ask, collate_asked, located
 from everlong.data.questions import Question
 from everlong.errors import ConfigError, DataError
@@ -77,22 +76,22 @@ def answer_questions(
 @torch.no_grad()
 def _candidates(model: Answerer, asked: Sequence[Asked], *, longest: int, lanes: int) -> list[list[Candidate]]:
     """For each question the best span of each of its windows; windows of like length are read together."""
-    rows = [(which, window, _row(one, window)) for which, one in enumerate(asked) for window in range(len(one.windows))]
+    rows = [
+        (which, number, one.example(window))
+        for which, one in enumerate(asked)
+        for number, window in enumerate(one.windows)
+    ]
     rows.sort(key=lambda row: -len(row[2]["tokens"]))
     found: list[list[Candidate]] = [[] for _ in asked]
     with evaluating(model):
         for at in range(0, len(rows), lanes):
             part = rows[at : at + lanes]
             logits = point(model, collate_asked([row for _, _, row in part]).to(model.device))
-            for (which, window, row), its in zip(part, logits, strict=True):
+            for (which, number, row), its in zip(part, logits, strict=True):
                 begin, stop = row["own"].tolist()
                 end = int(row["context"][1])
-                found[which].append(best_span(its, window=window, own=(begin, stop), end=end, longest=longest))
+                found[which].append(best_span(its, window=number, own=(begin, stop), end=end, longest=longest))
     return found
-
-
-def _row(asked: Asked, window: int) -> Example:
-    return {name: np.asarray(values) for name, values in asked.example(asked.windows[window]).items()}
 
 
 def _answered(text: str, asked: Asked, best: Candidate | None, probability: float) -> Answered:
