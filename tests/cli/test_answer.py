@@ -9,6 +9,7 @@ import pytest
 import everlong
 from everlong.cli import main
 from tests.cli.support import CLI
+from tests.pretrained_folders import write_folder
 
 NAMES = {"en": ("The name is [", "], they say.", "Which name?"), "zh": ("他叫【", "】，大家都知道。", "叫什么？")}
 
@@ -46,6 +47,8 @@ def test_it_learned_and_its_answers_are_measured(run: Path, cli: CLI, tmp_path: 
     assert found["exact"] > 0.8
     ending = cli("eval", run, "--data", data, "--set", "task.longest_answer=1")
     assert ending.out.startswith("exact match 0.00, F1 ")
+    again = cli("eval", run, "--data", data, "--set", "task.longest_answer=0", "--json")
+    assert json.loads(again.out) == found
     assert "over 20 questions." in ending.out
 
 
@@ -114,3 +117,22 @@ def test_questions_that_no_window_can_teach_are_told(cli: CLI, tmp_path: Path) -
     ending = cli(*words, *(part for one in sets for part in ("--set", one)))
     assert ending.code == 0, ending.err
     assert "1 questions are left out, for no window of width=20 holds their answer whole" in ending.err
+
+
+def test_a_converted_encoder_learns_to_answer(cli: CLI, tmp_path: Path) -> None:
+    everlong.convert(write_folder(tmp_path / "theirs", "bert"), to="longformer-encoder").save(tmp_path / "converted")
+    rows = [
+        {"context": f"the ships sailed {'at sea ' * n}", "question": "ship?", "answers": ["ships"]} for n in range(9)
+    ]
+    data = tmp_path / "train.jsonl"
+    data.write_text("\n".join(map(json.dumps, rows)))
+    words = ["train", "--from", tmp_path / "converted", "--task", "answer", "--data", data, "--out", tmp_path / "run"]
+    ending = cli(*words, "--steps", 2, "--lanes", 2, "--set", "warmup=1")
+    assert ending.code == 0, ending.err
+    assert "the head for spans is new" in ending.err
+    told = everlong.load(tmp_path / "run").answer("The SHIPS,  sailed", "Ship?")
+    assert told.begin is not None
+    assert "The SHIPS,  sailed"[told.begin : told.end] == told.text
+    ending = cli("train", "--from", tmp_path / "run", *words[3:-1], tmp_path / "next", "--steps", 1, "--lanes", 2)
+    assert ending.code == 0, ending.err
+    assert "is new" not in ending.err

@@ -21,8 +21,7 @@ def softmax(logits: Sequence[float]) -> list[float]:
 
 
 def probabilities(windows: Sequence[WindowLogits], *, longest: int) -> tuple[dict[tuple[int, int, int], float], float]:
-    """How likely each span (window, first, last) is to be the only answer, and how likely there is none; they add up
-    to 1."""
+    """How likely each span (window, first, last) is to be the answer, and how likely there is none: 1 in all."""
     sure = [(softmax(one.begin), softmax(one.end)) for one in windows]
     nothing = [begin[0] * end[0] for begin, end in sure]
     joint: dict[tuple[int, int, int], float] = {}

@@ -26,10 +26,9 @@ def eval_questions(request: Request) -> None:
         raise ConfigError("no questions are given to measure. Write --data and the names of files.")
     model = trained.model
     assert isinstance(model, Answerer)
-    options, declines = reading_of(examples_of(trained.folder))
     fields = assign_fields(request.changes, {"model": type(trained.config), "task": AnswerOptions})
     model = model.with_config(**fields["model"]) if fields["model"] else model
-    options = options.replace(**fields["task"])
+    options, declines = reading_of(examples_of(trained.folder), **fields["task"])
     questions = list(read_questions(request.data))
     told: list[str] = []
     with counting("questions", len(questions)) as report:

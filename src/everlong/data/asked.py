@@ -135,8 +135,7 @@ def build_asked(
                 continue
             about["n_questions"] += 1
             about["unanswerable"] += not question.answers
-            if spans:
-                about["longest_answer"] = max(about["longest_answer"], spans[0][1] - spans[0][0] + 1)
+            about["longest_answer"] = max([about["longest_answer"], *(last - first + 1 for first, last in spans)])
             yield from rows
 
     return ExampleStore.build(examples(), ASKED_FIELDS, folder, about=about)

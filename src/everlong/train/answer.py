@@ -85,10 +85,11 @@ def answerer_of(model: Model, *, seed: int) -> Answerer:
         return Answerer(model.backbone)
 
 
-def reading_of(about: Mapping[str, Any]) -> tuple[AnswerOptions, bool]:
+def reading_of(about: Mapping[str, Any], **changes: Any) -> tuple[AnswerOptions, bool]:
     """How texts are read by a model that learned from examples of which a store says this, and whether it may decline.
 
     Raises:
+        ConfigError: a change does not fit.
         DataError: the store does not say it.
     """
     if not {"options", "longest_answer", "unanswerable"} <= about.keys():
@@ -96,6 +97,6 @@ def reading_of(about: Mapping[str, Any]) -> tuple[AnswerOptions, bool]:
             "these examples do not say how their questions were read. Build the store with "
             "everlong.data.asked.build_asked."
         )
-    options = AnswerOptions.parse(about["options"])
+    options = AnswerOptions.parse({**about["options"], **changes})
     longest = options.longest_answer or max(about["longest_answer"], 1)
     return options.replace(longest_answer=longest), bool(about["unanswerable"])

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everlong.data import ByteTokenizer
+from everlong.data import ByteTokenizer, Tokenizer
 from everlong.data.asked import AnswerOptions, ask, collate_asked
 from everlong.data.questions import Question
 from everlong.errors import ConfigError, DataError
@@ -17,6 +17,7 @@ from everlong.models.answerer import Answerer
 from everlong.train.tasks import TASKS
 from tests.reference.spans import WindowLogits, probabilities
 from tests.unit.data.test_data_pretrained import PIECES
+from tests.unit.data.test_data_tokenizers import LEARNED
 
 BYTES = ByteTokenizer()
 ENCODERS = TASKS["answer"].learners()
@@ -117,18 +118,19 @@ def test_questions_are_global_in_batches_of_different_lengths() -> None:
     assert moved.abs().max() > 1e-9
 
 
+@pytest.mark.parametrize("tokenizer", [BYTES, LEARNED], ids=lambda one: one.name)
 @pytest.mark.parametrize("width", [0, 24, 40])
-def test_answers_are_parts_of_their_texts_in_every_company(width: int) -> None:
+def test_answers_are_parts_of_their_texts_in_every_company(width: int, tokenizer: Tokenizer) -> None:
     options = AnswerOptions(width=width, overlap=4, longest_answer=9)
     questions = [*QUESTIONS[:2], Question("4", " ".join(f"word{n}" for n in range(60)), "Q?", ())]
-    model = answerer().double()
-    together = list(answer_questions(model, BYTES, questions, options, declines=False, lanes=3))
+    model = answerer(vocab_size=tokenizer.vocab_size).double()
+    together = list(answer_questions(model, tokenizer, questions, options, declines=False, lanes=3))
     for question, told in zip(questions, together, strict=True):
-        (alone,) = answer_questions(model, BYTES, [question], options, declines=False, lanes=1)
+        (alone,) = answer_questions(model, tokenizer, [question], options, declines=False, lanes=1)
         assert (alone.text, alone.begin, alone.end) == (told.text, told.begin, told.end)
         assert alone.probability == pytest.approx(told.probability)
         assert told.begin is not None
-        assert question.context[told.begin : told.end] == told.text
+        assert question.context[told.begin : told.end] == told.text == told.text.strip()
         assert 0 < told.probability <= 1
 
 
