@@ -17,13 +17,17 @@ from everlong.data import Tokenizer, load_tokenizer
 from everlong.data.labelled import LabelledOptions
 from everlong.data.questions import Question
 from everlong.data.sealed import read_sealed
+from everlong.data.summaries import SummaryOptions
 from everlong.errors import ConfigError, DamagedFile, DataError, RunError
 from everlong.evaluate.answering import Answered, answer_questions
 from everlong.evaluate.telling import Told, tell_labels
+from everlong.generate.summary import Summarizing, summarize_texts
+from everlong.generate.targets import Target
 from everlong.models import LanguageModel, ModelConfig, create_model, list_models
 from everlong.models.answerer import Answerer
 from everlong.models.base import AnyLanguageModel, Model
 from everlong.models.classifier import Classifier
+from everlong.models.seq2seq import AnySeq2Seq
 from everlong.session import Session
 from everlong.train.answer import reading_of
 from everlong.train.folder import examples_of, training_of
@@ -113,6 +117,45 @@ class Run:
         asked = [Question(name, context, question, ())]
         (told,) = answer_questions(self.model, self.tokenizer, asked, options, declines=declines, lanes=lanes)
         return told
+
+    def summarize(
+        self,
+        texts: Iterable[str],
+        *,
+        beams: int = 4,
+        length_penalty: float = 0.6,
+        no_repeat: int = 0,
+        max_new_tokens: int | None = None,
+        lanes: int = 4,
+    ) -> Iterator[Target]:
+        """A summary of each text, in their order.
+
+        Args:
+            texts: each a document, or a query, a blank line and a document, where the run learned from such.
+            beams: hypotheses kept in each step; 1 takes the most likely token each time.
+            length_penalty: exponent of Wu et al. (2016); more favours longer summaries.
+            no_repeat: how many tokens in a row may not come twice in a summary; 0 lets all.
+            max_new_tokens: of a summary at most; those of the longest one that was learned unless given.
+            lanes: texts read side by side.
+
+        Raises:
+            ConfigError: the model did not learn to summarize, or an argument is out of range.
+            DataError: a text is empty.
+        """
+        if training_of(self.folder).task != "summarize":
+            raise ConfigError(
+                f"{self.folder} did not learn to summarize texts. Train an encoder-decoder for that: "
+                "everlong train longformer-encoder-decoder --task summarize."
+            )
+        about, model = examples_of(self.folder), cast("AnySeq2Seq", self.model)
+        search = Summarizing(
+            beams=beams,
+            length_penalty=length_penalty,
+            no_repeat=no_repeat,
+            max_new_tokens=about["longest_target"] if max_new_tokens is None else max_new_tokens,
+        )
+        options = SummaryOptions.parse(about["options"])
+        return summarize_texts(model, self.tokenizer, texts, options=options, search=search, lanes=lanes)
 
     def session(self) -> Session:
         """A new session, which has read nothing yet.

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,6 +134,23 @@ def test_it_goes_on_without_dir_also_where_it_had_not_begun(
         assert all(torch.equal(one[name], other[name]) for name in one)
     cli(*words, "--out", tmp_path / "new").require_refusal("there is no folder")
     cli("train", "--resume", "--out", parts, "--from", whole).require_refusal("knows what it began with")
+
+
+@pytest.mark.slow
+def test_two_ranks_begin_alike(converted: Path, texts: Path, tmp_path: Path) -> None:
+    ended: list[dict[str, Tensor]] = []
+    for ranks in (1, 2):
+        out = tmp_path / f"run{ranks}"
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", ranks, "-m", "everlong"]
+        words = ["train", "--from", converted, "--task", "classify", "--data", texts, "--out", out, *QUICK]
+        command = [sys.executable, *launcher, *words, "--steps", 2, "--set", "dropout=0"]
+        subprocess.run([str(word) for word in command], check=True, capture_output=True)
+        last = newest_good_checkpoint(out)
+        assert last is not None
+        ended.append(last.tensors("model"))
+    one, two = ended
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-5)
 
 
 def test_a_start_that_never_trained_is_started_again(converted: Path, texts: Path, cli: CLI, tmp_path: Path) -> None:

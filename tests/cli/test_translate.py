@@ -51,7 +51,7 @@ def test_a_file_is_translated_line_by_line(cli: CLI, run: Path, tmp_path: Path) 
     assert found.out.split("\n")[1] == ""
     told = cli("translate", run, "-", "--beams", 2, "--json", stdin=text.read_bytes())
     assert [row["text"] for row in told.answer["translations"]] == found.out.split("\n")[:4]
-    assert told.answer["decoding"] == {"beams": 2, "length_penalty": 0.6, "longest": 3.0}
+    assert told.answer["decoding"] == {"beams": 2, "length_penalty": 0.6, "no_repeat": 0, "longest": 3.0}
     assert cli("translate", run, "-", stdin=b"").out == ""
 
 

@@ -38,9 +38,11 @@ def test_the_commands_and_both_programs_run(tmp_path: Path) -> None:
         (tmp_path / name).write_text("Once upon a time there was a captain. 从前有一位船长。\n" * 80, encoding="utf-8")
     pairs = [json.dumps({"source": f"{n} dogs", "target": f"{n} Hunde"}) for n in range(40)]
     (tmp_path / "pairs.jsonl").write_text("\n".join(pairs), encoding="utf-8")
+    papers = [json.dumps({"document": "A captain sailed. 他走了。", "summary": "He sailed."})] * 9
+    (tmp_path / "papers.jsonl").write_text("\n".join(papers), encoding="utf-8")
     (tmp_path / "other.txt").write_text("Two captains.\n\nOne captain. 从前有一位船长。\n" * 9, encoding="utf-8")
     for command in commands(READMES[0]):
-        if "pairs.jsonl" in command:
+        if ".jsonl" in command:
             command = command.replace("--minutes 10", SMALL.replace(" --chunk 32", ""))
         words = shlex.split(command.replace("--minutes 10", SMALL).replace("--steps 10000", "--steps 3"))
         done = run(["-m", *words], tmp_path, text="Hello.\n")

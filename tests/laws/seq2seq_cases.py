@@ -24,6 +24,15 @@ SEQ2SEQ: dict[str, tuple[str, dict[str, Any]]] = {
         "longformer-encoder-decoder",
         {**SMALL, "window": (2, 6), "dilation": (1, (1, 3)), "positions": "rotary", "dropout": 0.3},
     ),
+    "hierarchical": ("hierarchical-encoder-decoder", {**SMALL, "segment": 4}),
+    "hierarchical, as published, one section after another, dropout": (
+        "hierarchical-encoder-decoder",
+        {**SMALL, "segment": 3, "layout": "SSD", "n_layers": 3, "norm": "post", "dropout": 0.3},
+    ),
+    "hierarchical, rotary, sections alone": (
+        "hierarchical-encoder-decoder",
+        {**SMALL, "segment": 5, "layout": "S", "positions": "rotary", "shared_embedding": False},
+    ),
     "recurrent, bahdanau": ("recurrent-encoder-decoder", RECURRENT),
     "recurrent, bahdanau, two layers, dropout, general": (
         "recurrent-encoder-decoder",

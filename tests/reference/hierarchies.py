@@ -1,4 +1,4 @@
-"""HAN and the hierarchical encoder over one text, section by section and item by item, with our models' weights.
+"""Hierarchies over one text, section by section and item by item, with our models' weights.
 
 A text is a list of sections, each a list of tokens; nothing is padded anywhere.
 """
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.reference.bert import bert_layer_one, norm_one
+from tests.reference.encoder_decoder import embed_one
 from tests.reference.hierarchical_transformer import attention_pool_one
 from tests.reference.recurrent import gru_one_by_one
 
@@ -50,13 +51,29 @@ def hierarchical_encoder_one_by_one(model: Any, text: list[list[int]]) -> tuple[
     sections = [[model.vector, *model.embedding.weight[section]] for section in text]
     if c.norm == "post":
         sections = [[norm_one(x, model.norm) for x in section] for section in sections]
-    for kind, layer in zip(c.kinds, model.layers, strict=True):
-        if kind == "S":
-            sections = [bert_layer_one(section, layer, c) for section in sections]
-        else:
-            vectors = bert_layer_one([section[0] for section in sections], layer, c)
-            sections = [[vector, *section[1:]] for vector, section in zip(vectors, sections, strict=True)]
+    sections = through_layers_one_by_one(sections, model.layers, c)
     if c.norm == "pre":
         sections = [[norm_one(x, model.norm) for x in section] for section in sections]
     tokens = torch.stack([x for section in sections for x in section[1:]])
     return tokens, torch.stack([section[0] for section in sections]).mean(dim=0)
+
+
+def through_layers_one_by_one(sections: list[list[Tensor]], layers: Any, config: Any) -> list[list[Tensor]]:
+    """Sections, each a vector and its tokens, after layers over each section or over their vectors."""
+    for kind, layer in zip(config.kinds, layers, strict=True):
+        if kind == "S":
+            sections = [bert_layer_one(section, layer, config) for section in sections]
+        else:
+            vectors = bert_layer_one([section[0] for section in sections], layer, config)
+            sections = [[vector, *section[1:]] for vector, section in zip(vectors, sections, strict=True)]
+    return sections
+
+
+def hierarchical_source_one_by_one(model: Any, text: list[list[int]]) -> Tensor:
+    """States of the source's tokens ``[t, d]``, each with its section's vector."""
+    table = model.embedding if model.source_embedding is None else model.source_embedding
+    places = iter(range(sum(map(len, text))))
+    embedded = [[embed_one(table, token, next(places), model.config) for token in section] for section in text]
+    sections = [[model.vector, *section] for section in embedded]
+    sections = through_layers_one_by_one(sections, model.encoder_layers, model.config)
+    return torch.stack([norm_one(x + section[0], model.encoder_norm) for section in sections for x in section[1:]])

@@ -88,6 +88,29 @@ def test_a_lane_is_searched_as_if_it_were_alone(name: str) -> None:
         assert [one.tokens for one in alone[0]] == [one.tokens for one in together[lane]]
 
 
+def test_a_source_is_copied_once_for_all_hypotheses_of_a_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make("encoder-decoder", vocab=7)
+    options = {"beams": 3, "max_new_tokens": 9, "length_penalty": 0.6}
+    memory, first = begun(model), torch.tensor([1, 5])
+    kept = beam_search(model, memory, first, **options)
+    beside: list[int] = []
+
+    def select(self: Any, lanes: Tensor) -> Any:
+        beside.append(1)
+        return self.select(lanes)
+
+    monkeypatch.setattr(type(memory), "select_beside", select)
+    assert beam_search(model, memory, first, **options) == kept
+    assert len(beside) > 3
+    monkeypatch.undo()
+    twice = memory.select(torch.tensor([0, 0, 1]))
+    moved = model(torch.tensor([[1], [2], [3]]), twice)[1].select_beside(torch.tensor([1, 1, 2]))
+    expected = model(torch.tensor([[2], [2], [3]]), twice)[1]
+    assert moved.source is twice.source
+    for name, leaf in expected.flatten().items():
+        torch.testing.assert_close(moved.flatten()[name], leaf, rtol=0, atol=1e-12)
+
+
 def test_every_lane_may_have_a_length_of_its_own() -> None:
     model = make("gru", vocab=7)
     memory, first = begun(model, lanes=3), torch.tensor([1, 5, 3])
@@ -137,6 +160,35 @@ def test_a_length_penalty_favours_longer_ones() -> None:
     assert (long.tokens, long.score, long.ended) == ([1], pytest.approx(math.log(0.45 * 0.5) / (7 / 6) ** 6), True)
 
 
+def repeats(tokens: list[int], length: int) -> bool:
+    parts = [tuple(tokens[at : at + length]) for at in range(len(tokens) - length + 1)]
+    return len(set(parts)) < len(parts)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_with_beams_enough_it_finds_all_that_repeat_nothing(length: int) -> None:
+    model = make("gru", vocab=3)
+    memory, first = begun(model, lanes=1), torch.tensor([1])
+    options = {"beams": 500, "max_new_tokens": 5, "end": END}
+    every, found = (
+        {(*one.tokens, one.ended): one.score for one in beam_search(model, memory, first, **options, no_repeat=n)[0]}
+        for n in (0, length)
+    )
+    kept = {text: score for text, score in every.items() if not repeats(list(text[:-1]), length)}
+    assert found == pytest.approx(kept)
+    assert len(kept) < len(every)
+
+
+def test_where_nothing_else_could_come_it_repeats() -> None:
+    model = fixed(0.0, 0.7, 0.3, 0.0)
+    options = {"beams": 1, "max_new_tokens": 4, "end": 0}
+    found = beam_search(model, model.model.init_memory(1), torch.tensor([1]), **options, no_repeat=1)[0]
+    assert found[0].tokens == [1, 2, 1, 1]
+    # What came before the hypothesis does not count, and pairs are told apart from their tokens.
+    found = beam_search(model, model.model.init_memory(1), torch.tensor([1]), **options, no_repeat=2)[0]
+    assert found[0].tokens == [1, 1, 2, 1]
+
+
 def test_what_can_never_come_is_no_hypothesis() -> None:
     model = fixed(0.5, 0.5, 0.0, 0.0)
     found = beam_search(model, model.model.init_memory(1), torch.tensor([1]), beams=9, max_new_tokens=2, end=0)[0]
@@ -153,6 +205,7 @@ def test_what_can_never_come_is_no_hypothesis() -> None:
         ({"max_new_tokens": [0]}, r"max_new_tokens=0 leaves nothing to search for"),
         ({"length_penalty": -1.0}, r"length_penalty=-1.0 is no exponent to divide by. Give 0, or up to about 1"),
         ({"length_penalty": float("nan")}, r"length_penalty=nan is no exponent to divide by"),
+        ({"no_repeat": -1}, r"no_repeat=-1 is no number of tokens\. Give 0 to let all repeat, or 3 or so"),
         ({"end": 4}, r"end=4 is outside the vocabulary of 4, so nothing would ever end"),
     ],
 )

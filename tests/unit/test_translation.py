@@ -8,7 +8,7 @@ import torch
 from everlong.data import ByteTokenizer
 from everlong.errors import ConfigError, DataError
 from everlong.evaluate.overlap import overlap
-from everlong.generate import translation
+from everlong.generate import targets
 from everlong.generate.translation import SPARE, Decoding, translate_lines
 from everlong.models import create_model, list_models
 from everlong.testing.subject import stir_weights
@@ -38,7 +38,7 @@ def test_a_line_is_translated_as_if_it_were_alone(name: str, monkeypatch: pytest
     assert together == [found for line in LINES for found in translated(model, [line])]
     assert together[1] == together[4] == ("", 0.0)
     assert len(set(together)) == 5
-    monkeypatch.setattr(translation, "POOL", 1)
+    monkeypatch.setattr(targets, "POOL", 1)
     assert translated(model, LINES, lanes=2) == together
 
 
@@ -52,7 +52,7 @@ def test_lines_come_as_they_are_asked_for() -> None:
 
     found = translate_lines(make(), BYTES, lines(), decoding=Decoding(), lanes=2)
     next(found)
-    assert len(asked) == 2 * translation.POOL
+    assert len(asked) == 2 * targets.POOL
 
 
 def test_no_end_of_a_source_is_left_out() -> None:
@@ -78,8 +78,19 @@ def test_what_is_ended_by_its_length_says_so() -> None:
     assert found.score == pytest.approx(0.0, abs=1e-6)
 
 
+@pytest.mark.parametrize("token", [10, 13], ids=["feed", "return"])
+def test_a_translation_is_one_line(token: int) -> None:
+    model = make()
+    with torch.no_grad():
+        model.head.bias[:] = -1e9
+        model.head.bias[token] = 0.0
+    (found,) = translate_lines(model, BYTES, ["ab"], decoding=Decoding(beams=1, longest=2))
+    assert found.text.strip() == ""
+    assert len(found.text.splitlines()) <= 1
+
+
 def test_what_does_not_fit() -> None:
-    with pytest.raises(ConfigError, match=r"lanes=0 is too few to translate anything side by side\. Give 1 or more"):
+    with pytest.raises(ConfigError, match=r"lanes=0 is too few to read anything side by side\. Give 1 or more"):
         translated(make(), ["a"], lanes=0)
     with pytest.raises(ConfigError, match="the model is in training mode"):
         translated(make().train(), ["a"])

@@ -19,6 +19,7 @@ from everlong.cli.models import models
 from everlong.cli.output import say
 from everlong.cli.paths import ManyPaths
 from everlong.cli.probe import probe
+from everlong.cli.summarize import summarize
 from everlong.cli.train import train
 from everlong.cli.translate import translate
 from everlong.errors import EverlongError
@@ -42,6 +43,7 @@ app.command()(convert)
 app.command()(generate)
 app.command()(chat)
 app.command()(translate)
+app.command()(summarize)
 app.command()(classify)
 app.command()(answer)
 app.command("eval", cls=ManyPaths)(eval_)

@@ -12,6 +12,7 @@ from everlong.cli.babi import eval_stories
 from everlong.cli.classes import eval_labelled
 from everlong.cli.episodes import eval_generated
 from everlong.cli.request import Request
+from everlong.cli.summaries import eval_summaries
 from everlong.cli.texts import eval_text
 from everlong.cli.translations import eval_translations
 from everlong.data.synthetic import RULES, Omniglot
@@ -42,6 +43,9 @@ STORIES = Evaluator(measure=eval_stories, takes=frozenset({"--data"}), why="its 
 TRANSLATIONS = Evaluator(
     measure=eval_translations, takes=frozenset({"--data"}), why="it is measured on pairs of texts"
 )  # fmt: skip
+SUMMARIES = Evaluator(
+    measure=eval_summaries, takes=frozenset({"--data"}), why="it is measured on documents, each read as a whole"
+)  # fmt: skip
 LABELLED = Evaluator(
     measure=eval_labelled, takes=frozenset({"--data"}), why="it is measured on JSON lines, each text read as a whole"
 )  # fmt: skip
@@ -58,6 +62,7 @@ EVALUATORS: dict[str, Evaluator] = {
     "babi": STORIES,
     "classify": LABELLED,
     "translate": TRANSLATIONS,
+    "summarize": SUMMARIES,
     **dict.fromkeys(RULES, GENERATED),
     Omniglot.name: DRAWN,
 }

@@ -12,7 +12,7 @@ from typing import Any, final
 from everlong.cli.babi import build_stories
 from everlong.cli.corpus import SOURCE, Source, remove_stores, require_source
 from everlong.cli.labelled import build_labelled
-from everlong.cli.pairs import PairOptions, build_translations
+from everlong.cli.pairs import PairOptions, build_summaries, build_translations
 from everlong.cli.questions import build_questions
 from everlong.config import Config
 from everlong.data import ExampleStore, Tokenizer, load_tokenizer
@@ -21,6 +21,7 @@ from everlong.data.babi_files import BabiOptions
 from everlong.data.bytelevel import TOKENIZER_FILE
 from everlong.data.labelled import LabelledOptions
 from everlong.data.sealed import read_sealed, write_sealed
+from everlong.data.summaries import SummaryOptions
 from everlong.train.config import TaskName
 from everlong.train.folder import EXAMPLES, HELD_OUT_EXAMPLES, require_equal
 
@@ -70,6 +71,13 @@ FORMATS: dict[str, Format] = {
         sizes=vocabulary,
         takes=frozenset({"--data", "--valid", "--tokenizer"}),
         why="it reads questions with their texts, window by window",
+    ),
+    "summarize": Format(
+        build=build_summaries,
+        options=SummaryOptions,
+        sizes=vocabulary,
+        takes=frozenset({"--data", "--valid", "--tokenizer"}),
+        why="it reads JSON lines, a document and its summary in each, as a whole",
     ),
     "classify": Format(
         build=build_labelled,

@@ -17,10 +17,10 @@ from everlong.data.labelled import (
     LABELLED_FIELDS,
     LabelledOptions,
     LabelledText,
-    in_tokens,
     label_number,
     read_labelled,
 )
+from everlong.data.sectioned import in_tokens
 from everlong.errors import DataError
 
 

@@ -73,13 +73,14 @@ def text_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, res
         # Refuses text too short for its lanes before anything else is written.
         LaneReader(corpus.train, lanes=recipe.training.lanes, chunk=recipe.training.chunk, world=world.size)
         held_out = f", {corpus.valid.n_tokens:,} held out" if corpus.valid else ""
+        documents = f"{corpus.train.n_documents:,} document{'' if corpus.train.n_documents == 1 else 's'}"
         writes = describe_model(recipe.architecture)[0] == "causal"
         yield Lessons(
             data=corpus.train,
             valid=corpus.valid,
             tokenizer=corpus.tokenizer,
             sizes={"vocab_size": corpus.tokenizer.vocab_size},
-            introduction=f"{corpus.train.n_tokens:,} tokens in {corpus.train.n_documents:,} documents{held_out}",
+            introduction=f"{corpus.train.n_tokens:,} tokens in {documents}{held_out}",
             then="generate {run} --prompt 'Once upon a time'" if writes else "eval {run} --data PATH",
         )
 
@@ -145,7 +146,7 @@ def example_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, 
             tokenizer=found.tokenizer,
             sizes=FORMATS[task].sizes(found.train, found.tokenizer),
             introduction=f"{len(found.train):,} examples of {task}{held_out}",
-            then="eval {run}",
+            then="eval {run}" if found.valid else "eval {run} --data PATH",
         )
 
 

@@ -107,7 +107,7 @@ def resumed_recipe(run: Path, architecture: str, layers: Sequence[Mapping[str, A
 
     Raises:
         ConfigError: a field is unknown or does not fit.
-        RunError: another architecture is asked for.
+        RunError: another architecture or task is asked for.
         DamagedFile: ``config.json`` or ``train.json`` is missing or altered, or what sequences are drawn from is.
         DataError: what sequences are drawn from does not suffice for the new fields.
     """
@@ -118,6 +118,8 @@ def resumed_recipe(run: Path, architecture: str, layers: Sequence[Mapping[str, A
     before = cast("Fields", how["training"])
     task = before["task"]
     given = _assign(theirs, layers, task)
+    if given["train"].get("task", task) != task:
+        raise RunError(f"the run in {run} learns task={task}, not {given['train']['task']}. Resume it without --task.")
     return Recipe(
         architecture=theirs,
         fields={**chosen(cast("Fields", about["model"])), **given["model"]},

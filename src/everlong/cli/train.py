@@ -36,8 +36,9 @@ def train(
         str | None,
         typer.Option(
             help="lm, the next token, for language models; mlm, hidden tokens, for encoders; classify, labels of "
-            "texts in JSON lines, for encoders; translate, pairs of texts, for encoder-decoders; babi, questions about "
-            "stories, for language models; or a generated one, which needs no --data, for models that read vectors: "
+            "texts in JSON lines, for encoders; translate, pairs of texts, and summarize, documents with summaries, "
+            "for encoder-decoders; babi, questions about stories, for language models; or a generated one, which needs "
+            "no --data, for models that read vectors: "
             "copy, repeat-copy, associative-recall, priority-sort, dynamic-n-gram, graph-traversal, shortest-path; or "
             "omniglot, which is drawn from pictures.",
             metavar="TASK",
@@ -119,6 +120,12 @@ def train(
         )
     if "--data" in lessons.takes and not resume and not data:
         raise ConfigError(f"{lessons.missing}. Write --data and the names of files or folders.")
+    fixed = [name for name in ("--valid", "--document-separator", "--tokenizer") if about_text[name]]
+    if resume and fixed and not data:
+        raise ConfigError(
+            f"--resume goes on with what the run has made of its data, which {', '.join(fixed)} cannot change. "
+            "Leave that out, or begin a new run in another folder."
+        )
     source = Source(
         data=tuple(data or ()), valid=tuple(valid or ()), separator=document_separator, tokenizer=tokenizer or "byte"
     )

@@ -11,32 +11,20 @@ from typing import final
 
 import torch
 from jaxtyping import Bool, Int
-from pydantic import Field
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from everlong.config import Config
 from everlong.data.examples import Example
-from everlong.data.pretrained import PretrainedTokenizer
 from everlong.data.records import Record, read_records
-from everlong.data.sections import SectionUnit, sections
+from everlong.data.sectioned import SectionOptions, side_by_side
 from everlong.data.text import text_files
-from everlong.data.tokenizers import Tokenizer
 from everlong.errors import DataError, did_you_mean
 from everlong.shapes import Lengths, Tokens
 
 LABELLED_FIELDS = ("tokens", "sections", "label")
 
 
-class LabelledOptions(Config):
-    """How texts become examples."""
-
-    unit: SectionUnit = "sentence"
-    """What a section is, for encoders that read in sections."""
-    longest: int = Field(default=256, ge=1)
-    """Tokens of a section; a longer one is cut."""
-    limit: int = Field(default=0, ge=0)
-    """Tokens of a text that are read, from its beginning; 0 for all. Symbols around a text count."""
+class LabelledOptions(SectionOptions):
+    """How labelled texts become examples."""
 
 
 @final
@@ -97,53 +85,6 @@ def label_number(text: LabelledText, labels: Sequence[str]) -> int:
 
 
 @final
-@dataclass(frozen=True)
-class Sectioned:
-    """A text as tokens in sections."""
-
-    tokens: list[int]
-    begins: list[int]
-    """Where among the tokens each section begins."""
-    places: list[tuple[int, int]]
-    """Which characters of the text each token comes from; a symbol around it comes from none."""
-    left_out: int
-    """Tokens beyond the limit."""
-
-
-def in_tokens(text: str, tokenizer: Tokenizer, options: LabelledOptions) -> Sectioned:
-    """The tokens of a text, section by section; between two symbols where a pre-trained encoder saw every text so.
-
-    Raises:
-        DataError: the limit leaves no room between the symbols.
-    """
-    tokens: list[int] = []
-    begins: list[int] = []
-    places: list[tuple[int, int]] = []
-    before = 0
-    for section in sections(text, options.unit):
-        found = tokenizer.locate(section)
-        begins += range(len(tokens), len(tokens) + len(found.tokens), options.longest)
-        tokens += found.tokens
-        places += zip((before + found.begins).tolist(), (before + found.ends).tolist(), strict=True)
-        before += len(section)
-    framed = tokenizer.framed if isinstance(tokenizer, PretrainedTokenizer) and tokens else list[int]
-    symbols = len(framed([]))
-    if options.limit and options.limit <= symbols:
-        raise DataError(
-            f"limit={options.limit} leaves no room for a text between the {symbols} symbols around it. "
-            f"Give more than {symbols}, or 0 for all of each text."
-        )
-    kept = min(len(tokens), options.limit - symbols if options.limit else len(tokens))
-    # The first section begins with the symbol before the text.
-    begins = [at + symbols // 2 if at else 0 for at in begins if at < kept]
-    left_out = len(tokens) - kept
-    tokens, places = framed(tokens[:kept]), places[:kept]
-    if symbols:
-        places = [(0, 0), *places, (places[-1][1], places[-1][1])]
-    return Sectioned(tokens, begins, places, left_out)
-
-
-@final
 @dataclass(frozen=True, kw_only=True)
 class Texts:
     """Texts side by side, with their labels where those are known."""
@@ -175,10 +116,8 @@ class Texts:
 
 def collate_texts(examples: Sequence[Example]) -> Texts:
     """The batch of some examples."""
-    lengths = torch.tensor([len(example["tokens"]) for example in examples])
-    tokens = pad_sequence([torch.from_numpy(example["tokens"]) for example in examples], batch_first=True)
-    begins = torch.zeros_like(tokens, dtype=torch.bool)
-    for lane, example in enumerate(examples):
-        begins[lane, torch.from_numpy(example["sections"])] = True
+    tokens, lengths, begins = side_by_side(
+        *([example[name] for example in examples] for name in ("tokens", "sections"))
+    )
     labels = torch.tensor([int(example["label"][0]) for example in examples])
     return Texts(tokens=tokens, lengths=lengths, sections=begins, labels=labels)

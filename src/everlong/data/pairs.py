@@ -1,4 +1,4 @@
-"""Texts that say the same in two languages: read from JSON lines, or from two files whose lines go together.
+"""Texts that go together, a source and a target: read from JSON lines, or from two files whose lines go together.
 
     {"source": "A dog runs.", "target": "Ein Hund rennt."}        one pair a line, in a file that ends with .jsonl
 
@@ -23,10 +23,12 @@ REMEDY = 'Give JSON lines such as {"source": "...", "target": "..."} (.jsonl), o
 @final
 @dataclass(frozen=True)
 class Pair:
-    """A text and its translation."""
+    """A text, and its translation or summary."""
 
     source: str
     target: str
+    query: str = ""
+    """How the source begins, where that is a question about the rest of it."""
 
 
 def read_pairs(paths: Sequence[Path]) -> Iterator[Pair]:
@@ -64,11 +66,16 @@ def text_lines(path: Path) -> Iterator[str]:
 
 def _from_json(paths: Sequence[Path]) -> Iterator[Pair]:
     for path in paths:
+        empty = True
         for record in read_records(path, example='{"source": "...", "target": "..."}'):
+            empty = False
             yield _checked(record.text("source"), record.text("target"), record.place)
+        if empty:
+            raise DataError(f"{path} has no pairs in it. {REMEDY}")
 
 
 def _side_by_side(sources: Path, targets: Path) -> Iterator[Pair]:
+    empty = True
     for number, (source, target) in enumerate(zip_longest(text_lines(sources), text_lines(targets)), start=1):
         if source is None or target is None:
             short, long = (sources, targets) if source is None else (targets, sources)
@@ -77,7 +84,10 @@ def _side_by_side(sources: Path, targets: Path) -> Iterator[Pair]:
                 "Give two files with a line for each line."
             )
         if source.strip() or target.strip():
+            empty = False
             yield _checked(source, target, f"line {number} of {sources} and {targets}")
+    if empty:
+        raise DataError(f"{sources} and {targets} have no pairs in them. {REMEDY}")
 
 
 def _checked(source: str, target: str, place: str) -> Pair:

@@ -48,7 +48,7 @@ def agreement(told: Sequence[str], answers: Sequence[Sequence[str]]) -> Agreemen
 
     Mostly Chinese answers are compared by CMRC's rules.
     """
-    chinese = mostly_chinese(answer for its in answers for answer in its)
+    chinese = mostly_chinese([answer for its in answers for answer in its])
     one_exact, one_f1 = (cmrc_exact, cmrc_f1) if chinese else (squad_exact, squad_f1)
     exact = [_best(one_exact, text, its) for text, its in zip(told, answers, strict=True)]
     f1 = [_best(one_f1, text, its) for text, its in zip(told, answers, strict=True)]

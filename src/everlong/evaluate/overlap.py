@@ -2,7 +2,7 @@
 
 import importlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -20,15 +20,6 @@ class Overlap:
     """How BLEU was counted."""
 
 
-def mostly_chinese(texts: Iterable[str]) -> bool:
-    """Whether more than half of what is written is Chinese characters."""
-    written = chinese = 0
-    for text in texts:
-        written += sum(not character.isspace() for character in text)
-        chinese += len(HAN.findall(text))
-    return 2 * chinese > written
-
-
 def overlap(found: Sequence[str], references: Sequence[str]) -> Overlap | None:
     """BLEU (Papineni et al., 2002) and chrF (Popovic, 2015) over all texts; ``None`` where sacrebleu is not installed.
 
@@ -42,3 +33,9 @@ def overlap(found: Sequence[str], references: Sequence[str]) -> Overlap | None:
     score = bleu.corpus_score(list(found), [list(references)]).score
     chrf = sacrebleu.metrics.CHRF().corpus_score(list(found), [list(references)]).score
     return Overlap(bleu=score, chrf=chrf, signature=str(bleu.get_signature()))
+
+
+def mostly_chinese(texts: Sequence[str]) -> bool:
+    """Whether more than half of the characters are Chinese, white space left out."""
+    letters = sum(not character.isspace() for text in texts for character in text)
+    return 2 * sum(len(HAN.findall(text)) for text in texts) > letters

@@ -1,4 +1,4 @@
-"""How well translations are foreseen: bits for each byte of the targets, the line feed after each included."""
+"""How well translations and summaries are foreseen: bits for each byte of the targets, line feeds at their ends too."""
 
 import math
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from collections.abc import Callable
 import torch
 
 from everlong.data import ExampleStore, Tokenizer, example_batches
-from everlong.data.pair_store import PairBatch, collate_pairs, edge_token
+from everlong.data.pair_store import PairBatch, Sources, collate_pairs, edge_token
 from everlong.evaluate.mode import evaluating
 from everlong.evaluate.reader import ignore
-from everlong.models.seq2seq import AnySeq2Seq
+from everlong.models.seq2seq import AnySeq2Seq, SourceMemory
 from everlong.shapes import Losses
 
 LossesOf = Callable[[PairBatch], Losses]
@@ -17,9 +17,15 @@ LossesOf = Callable[[PairBatch], Losses]
 
 def pair_losses(model: AnySeq2Seq, batch: PairBatch) -> Losses:
     """Nats of every target token ``[b t]``, each from its source and the target tokens before it."""
-    memory = model.read(batch.source, lengths=batch.source_lengths)
+    memory = read_sources(model, batch.sources)
     losses, _, _ = model.token_losses(batch.tokens, batch.targets, memory, lengths=batch.lengths)
     return losses
+
+
+def read_sources(model: AnySeq2Seq, sources: Sources) -> SourceMemory:
+    """The memory of sources, in their sections if the model reads in those."""
+    sections = sources.sections if model.has_sections else None
+    return model.read(sources.tokens, lengths=sources.lengths, sections=sections)
 
 
 @torch.no_grad()

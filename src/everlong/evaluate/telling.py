@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from everlong.data import Tokenizer
-from everlong.data.labelled import LabelledOptions, Sectioned, Texts, collate_texts, in_tokens
+from everlong.data.labelled import LabelledOptions, Texts, collate_texts
+from everlong.data.sectioned import Sectioned, in_tokens
 from everlong.errors import ConfigError, DataError
 from everlong.evaluate.classes import tell
 from everlong.evaluate.mode import evaluating

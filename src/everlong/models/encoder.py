@@ -186,9 +186,18 @@ class Encoder(Model):
     def _real_sections(self, sections: Sections | None, clock: Clock) -> Sections | None:
         if sections is None or not self.has_sections:
             return sections
-        check_marks(sections, name="sections", like=clock.position)
-        begins = sections | (torch.arange(clock.time, device=sections.device) == 0)
-        return begins if clock.valid is None else begins & clock.valid
+        return real_sections(sections, clock)
+
+
+def real_sections(sections: Sections, clock: Clock) -> Sections:
+    """The real tokens that begin a section, a text's first one among them.
+
+    Raises:
+        ShapeError: the mask does not fit the tokens.
+    """
+    check_marks(sections, name="sections", like=clock.position)
+    begins = sections | (torch.arange(clock.time, device=sections.device) == 0)
+    return begins if clock.valid is None else begins & clock.valid
 
 
 def check_marks(marks: Tensor, *, name: str, like: Tensor) -> None:

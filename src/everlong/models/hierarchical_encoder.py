@@ -12,6 +12,7 @@ Inside a section, rotation says how far apart two tokens are (the paper has lear
 many lie between. A text is summed up as the mean of its sections' vectors.
 """
 
+from collections.abc import Iterable
 from typing import Self
 
 import torch
@@ -75,6 +76,22 @@ class Line:
         return line.index_copy(0, self.tokens, tokens)
 
 
+def run_hierarchy(
+    x: Float[Tensor, "k d"], line: Line, layers: Iterable[tuple[str, nn.Module]], *, checkpoint: bool
+) -> Float[Tensor, "k d"]:
+    """The line of sections after these layers, each of its kind: S or D."""
+    for kind, layer in layers:
+
+        def run(rows: Hidden, real: Bool[Tensor, "b t"] | None, layer: nn.Module = layer) -> Hidden:
+            return run_layer(layer, (rows, real), checkpoint=checkpoint)
+
+        if kind == "S":
+            x = by_bucket(run, x, line.items)
+        else:
+            x = x.index_copy(0, line.vectors, by_bucket(run, x[line.vectors], line.sections))
+    return x
+
+
 @register("hierarchical-encoder", kind="encoder")
 class HierarchicalEncoder(SectionedEncoder):
     """Transformer over each section of a text, in turns with one over the sections' vectors."""
@@ -118,15 +135,8 @@ class HierarchicalEncoder(SectionedEncoder):
         pre_norm = self.config.norm == "pre"
         x = line.made(self.vector, self.embedding(layout.drawn(tokens)))
         x = self._dropped(x if pre_norm else self.norm(x))
-        for kind, layer in zip(self.config.kinds, self.layers, strict=True):
-
-            def run(rows: Hidden, real: Bool[Tensor, "b t"] | None, layer: nn.Module = layer) -> Hidden:
-                return run_layer(layer, (rows, real), checkpoint=self.recompute and self.training)
-
-            if kind == "S":
-                x = by_bucket(run, x, line.items)
-            else:
-                x = x.index_copy(0, line.vectors, by_bucket(run, x[line.vectors], line.sections))
+        layers = zip(self.config.kinds, self.layers, strict=True)
+        x = run_hierarchy(x, line, layers, checkpoint=self.recompute and self.training)
         return self._dropped(self.norm(x)) if pre_norm else x
 
     def _dropped(self, x: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:

@@ -1,6 +1,7 @@
 """What every encoder-decoder is: a language model whose memory begins with a source.
 
     memory = model.read(source, lengths=lengths)
+    memory = model.read(source, lengths=lengths, sections=sections)         where sentences or paragraphs begin
     logits, memory = model(tokens, memory)
 
 A source has any length. What is kept of each of its tokens is computed once and stands in the memory, beside what the
@@ -12,7 +13,8 @@ losses, samplers, batches, sessions, and memories that are saved, forked and mov
     select, put, where      over memories with equally many source slots; `read` may be given padding to make them so
     nothing read            what a decoder finds in a source of no tokens is zero
 
-An architecture supplies `init_memory`, `encode`, `keep`, and a language model's `advance` and head.
+An architecture supplies `init_memory`, `encode`, `keep`, and a language model's `advance` and head; one that reads its
+source in sections, `encode_sections` too.
 """
 
 from abc import abstractmethod
@@ -24,9 +26,10 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from everlong.clock import Clock, tick
-from everlong.errors import MemoryMismatch
+from everlong.errors import MemoryMismatch, ShapeError
 from everlong.memory import Layout, Memory
 from everlong.models.base import LanguageModel, check_chunk, real_tokens
+from everlong.models.encoder import Sections, real_sections
 from everlong.shapes import Hidden, Lengths, Tokens
 
 
@@ -75,6 +78,13 @@ class SourceMemory(Memory):
             )
         return super().merge(other, fn)
 
+    def select_beside(self, lanes: Int[Tensor, "b"]) -> Self:
+        """As `select`, where each takes the place of a lane with the same source: sources are not copied."""
+        stay = {"source_length", *self.source_axes}
+        leaves = self.flatten()
+        moved = {name: leaf if name in stay else leaf.index_select(0, lanes) for name, leaf in leaves.items()}
+        return type(self)(**moved).made_by(self.maker)
+
     def source_padding(self) -> Bool[Tensor, "b s"] | None:
         """Which source slots are padding; ``None`` where there is none."""
         if int(self.source_length.min()) >= self.source_slots:
@@ -88,6 +98,9 @@ S = TypeVar("S", bound=SourceMemory)
 class Seq2Seq(LanguageModel[S]):
     """An encoder whose states a causal decoder reads."""
 
+    has_sections: ClassVar[bool] = False
+    """Whether a source is read in parts, which `sections` may mark."""
+
     @abstractmethod
     def init_memory(self, lanes: int, *, source_slots: int = 0) -> S:
         """A memory of that many lanes that has read nothing, with room for a source of so many tokens."""
@@ -96,25 +109,41 @@ class Seq2Seq(LanguageModel[S]):
     def encode(self, source: Tokens, clock: Clock) -> Hidden:
         """States of all source tokens; those of padding are finite, and nobody asks what they are."""
 
+    def encode_sections(self, source: Tokens, clock: Clock, sections: Sections) -> Hidden:
+        """As `encode`, for sources in the sections that these tokens begin.
+
+        Raises:
+            ShapeError: this model does not read in sections.
+        """
+        del source, clock, sections
+        raise ShapeError(f"{self.architecture} does not read its source in sections. Leave out sections.")
+
     @abstractmethod
     def keep(self, hidden: Hidden) -> Mapping[str, Tensor]:
         """What the decoder will look at, once and for all: the leaves that ``source_axes`` of the memory names."""
 
-    def read(self, source: Tokens, *, lengths: Lengths | None = None) -> S:
+    def read(self, source: Tokens, *, lengths: Lengths | None = None, sections: Sections | None = None) -> S:
         """The memory of decoders that have their sources before them and have written nothing.
 
         Args:
             source: ``[b s]`` int64, one source a lane. The memory has `s` source slots.
             lengths: ``[b]`` int64: how many tokens of each right-padded source are real; 0 is no source.
+            sections: ``[b s]`` bool, for models that read in sections; without it they cut a source evenly.
 
         Raises:
-            ShapeError: an argument has the wrong shape or type, or a token is outside the vocabulary.
+            ShapeError: an argument has the wrong shape or type, a token is outside the vocabulary, or the model does
+                not read in sections.
         """
         check_chunk(source, starts=None, lengths=lengths)
         lanes, slots = source.shape
         new = self.init_memory(lanes)
         clock = tick(new.position, time=slots, starts=None, lengths=lengths)
-        hidden = self.encode(real_tokens(source, clock, vocab_size=self.config.vocab_size), clock)
+        real = real_tokens(source, clock, vocab_size=self.config.vocab_size)
+        hidden = (
+            self.encode(real, clock)
+            if sections is None
+            else self.encode_sections(real, clock, real_sections(sections, clock))
+        )
         kept = {
             name: without_padding(leaf, None if clock.valid is None else ~clock.valid, axis=new.source_axes[name])
             for name, leaf in self.keep(hidden).items()

@@ -20,7 +20,7 @@ GeneratedTask = Literal[
     "shortest-path",
     "omniglot",
 ]
-SupervisedTask = Literal["answer", "babi", "classify", "translate"]
+SupervisedTask = Literal["answer", "babi", "classify", "summarize", "translate"]
 TaskName = Literal[TextTask, GeneratedTask, SupervisedTask]
 
 RESULT_NEUTRAL = frozenset(

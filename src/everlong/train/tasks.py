@@ -4,7 +4,8 @@
     copy, ...      rules that draw sequences         everlong.train.episodes
     babi           stories with questions            everlong.train.babi
     classify       texts with labels                 everlong.train.classify
-    translate      pairs of texts                    everlong.train.translate
+    translate      pairs of texts                    everlong.train.pairs
+    summarize      documents with summaries          everlong.train.pairs
     answer         questions about texts             everlong.train.answer
 
 A task with examples of its own is a child of `ExampleTask` (everlong.train.example_task) and an entry of `TASKS`.
@@ -26,9 +27,9 @@ from everlong.train.babi import Babi
 from everlong.train.classify import Classify
 from everlong.train.config import TaskName, TrainConfig
 from everlong.train.episodes import episodes
+from everlong.train.pairs import TextPairs
 from everlong.train.task import Given, Material, Task
 from everlong.train.text_tasks import hidden_tokens, next_tokens
-from everlong.train.translate import Translate
 
 TASK_OF_KIND: dict[Kind, TaskName] = {"causal": "lm", "encoder": "mlm", "seq2seq": "translate"}
 """What models of each kind learn unless a task is named."""
@@ -63,7 +64,8 @@ TASKS: dict[str, Entry] = {
     "babi": Entry(make=Babi, material=ExampleStore, learners=partial(list_models, "causal")),
     "classify": Entry(make=Classify, material=ExampleStore, learners=partial(list_models, "encoder")),
     "answer": Entry(make=AnswerTask, material=ExampleStore, learners=joining_encoders),
-    "translate": Entry(make=Translate, material=ExampleStore, learners=partial(list_models, "seq2seq")),
+    "translate": Entry(make=TextPairs, material=ExampleStore, learners=partial(list_models, "seq2seq")),
+    "summarize": Entry(make=TextPairs, material=ExampleStore, learners=partial(list_models, "seq2seq")),
     **{name: Entry(make=episodes, material=Rules, learners=vector_readers) for name in RULES},
 }
 

@@ -67,6 +67,12 @@ def test_files_that_do_not_go_together(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"two.de has 1 lines and .*one.en has more"):
         list(read_pairs([two, one]))
     two.write_text("A\n\n")
+    (tmp_path / "none.jsonl").write_text("\n")
+    with pytest.raises(DataError, match=r"none.jsonl has no pairs in it\. Give JSON lines such as"):
+        list(read_pairs([tmp_path / "none.jsonl"]))
+    (tmp_path / "none").write_text("\n\n")
+    with pytest.raises(DataError, match=r"none and .*none have no pairs in them\. Give JSON lines"):
+        list(read_pairs([tmp_path / "none", tmp_path / "none"]))
     with pytest.raises(DataError, match=r"line 2 of .*one.en and .*two.de has an empty target"):
         list(read_pairs([one, two]))
     for paths in ([one], [one, json_file(tmp_path / "a.jsonl")], [one, two, one], []):
@@ -83,7 +89,10 @@ def test_what_is_kept_and_counted(tmp_path: Path) -> None:
     store = build_pairs(PAIRS, ByteTokenizer(), tmp_path / "pairs")
     assert [bytes(store[n]["source"].tolist()).decode() for n in range(3)] == [pair.source for pair in PAIRS]
     n_bytes = sum(len(pair.target.encode()) + 1 for pair in PAIRS)
-    assert store.about == {"target_tokens": n_bytes, "target_bytes": n_bytes}
+    longest = max(len(pair.target.encode()) + 1 for pair in PAIRS)
+    assert store.about == {
+        "n_pairs": 3, "target_tokens": n_bytes, "target_bytes": n_bytes, "longest_target": longest
+    }  # fmt: skip
     tokenizer = BPETokenizer.train([" ".join(pair.target for pair in PAIRS)] * 9, vocab_size=280)
     other = build_pairs(PAIRS, tokenizer, tmp_path / "bpe")
     assert other.about["target_bytes"] == n_bytes
@@ -96,8 +105,8 @@ def test_side_by_side(tmp_path: Path) -> None:
     store = build_pairs([Pair("abc", "x"), Pair("d", "yz")], ByteTokenizer(), tmp_path / "pairs")
     edge = edge_token(ByteTokenizer())
     batch = collate_pairs([store[0], store[1]], edge=edge).to("cpu")
-    assert batch.source.tolist() == [[97, 98, 99], [100, 0, 0]]
-    assert batch.source_lengths.tolist() == [3, 1]
+    assert batch.sources.tokens.tolist() == [[97, 98, 99], [100, 0, 0]]
+    assert (batch.sources.lengths.tolist(), batch.sources.sections) == ([3, 1], None)
     assert batch.tokens.tolist() == [[10, 120, 0], [10, 121, 122]]
     assert batch.targets.tolist() == [[120, 10, IGNORE], [121, 122, 10]]
     assert batch.lengths.tolist() == [2, 3]

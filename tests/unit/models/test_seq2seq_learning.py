@@ -21,6 +21,7 @@ SMALL = {"vocab_size": SYMBOLS + 1, "n_heads": 2, "d_model": 32, "n_layers": 2, 
 RECURRENT = {"vocab_size": SYMBOLS + 1, "d_model": 48}
 SEQ2SEQ_LEARNERS: dict[str, dict[str, Any]] = {
     "encoder-decoder": SMALL,
+    "hierarchical-encoder-decoder": {**SMALL, "segment": 3},
     "longformer-encoder-decoder": {**SMALL, "window": 4},
     "recurrent-encoder-decoder": RECURRENT,
     "recurrent-encoder-decoder that feeds its input": {**RECURRENT, "attention": "luong", "score": "general"},

@@ -1,4 +1,4 @@
-"""``translate``: a target from its source, for encoder-decoders; measured by bits for each byte of the targets."""
+"""``translate`` and ``summarize``: a target from its source, for encoder-decoders; measured in bits per target byte."""
 
 import math
 from collections.abc import Sequence
@@ -42,8 +42,8 @@ class PairLoss(Objective[PairBatch]):
 
 
 @final
-class Translate(ExampleTask[PairBatch]):
-    """Pairs of texts."""
+class TextPairs(ExampleTask[PairBatch]):
+    """Pairs of texts: translations or summaries of the first of each."""
 
     objective: PairLoss
 
