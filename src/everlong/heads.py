@@ -1,4 +1,4 @@
-"""What is asked for: the next token, over a plain or a frequency-sorted vocabulary, a hidden one, or a text's class."""
+"""What is asked for: the next token, over a plain or a frequency-sorted vocabulary, a hidden one, a class, a span."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -111,6 +111,19 @@ class ClassHead(nn.Module):
     def forward(self, vectors: Float[Tensor, "*n d"]) -> Float[Tensor, "*n c"]:
         """Unnormalised log-probabilities of the classes, in float32 at least."""
         return _exact(self.map(F.dropout(vectors, self.dropout, self.training)))
+
+
+class SpanHead(nn.Module):
+    """Where an answer begins and where it ends: ``W h + b`` of each token, two numbers (Devlin et al., 2019)."""
+
+    def __init__(self, *, width: int, dropout: float) -> None:
+        super().__init__()
+        self.map = nn.Linear(width, 2)
+        self.dropout = dropout
+
+    def forward(self, hidden: Hidden) -> Float[Tensor, "b t 2"]:
+        """Unnormalised log-probabilities of the first and of the last token, in float32 at least."""
+        return _exact(self.map(F.dropout(hidden, self.dropout, self.training)))
 
 
 class AdaptiveEmbedding(nn.Module):

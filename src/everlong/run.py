@@ -15,19 +15,23 @@ import torch
 from everlong.checkpoint import CONFIG, Checkpoint, best_good_checkpoint, tie
 from everlong.data import Tokenizer, load_tokenizer
 from everlong.data.labelled import LabelledOptions
+from everlong.data.questions import Question
 from everlong.data.sealed import read_sealed
 from everlong.data.summaries import SummaryOptions
-from everlong.errors import ConfigError, DamagedFile, RunError
+from everlong.errors import ConfigError, DamagedFile, DataError, RunError
+from everlong.evaluate.answering import Answered, answer_questions
 from everlong.evaluate.tagging import Tagged, TagReading, tag_texts
 from everlong.evaluate.telling import Told, tell_labels
 from everlong.generate.summary import Summarizing, summarize_texts
 from everlong.generate.targets import Target
 from everlong.models import LanguageModel, ModelConfig, create_model, list_models
+from everlong.models.answerer import Answerer
 from everlong.models.base import AnyLanguageModel, Model
 from everlong.models.classifier import Classifier
 from everlong.models.seq2seq import AnySeq2Seq
 from everlong.models.tagger import Tagger
 from everlong.session import Session
+from everlong.train.answer import reading_of
 from everlong.train.folder import examples_of, training_of
 
 
@@ -90,6 +94,31 @@ class Run:
             )
         options = LabelledOptions.parse(examples_of(self.folder).get("options", {}))
         return tell_labels(self.model, self.tokenizer, texts, options, lanes=lanes, explain=explain)
+
+    def answer(self, context: str, question: str, *, name: str = "the text", lanes: int = 8) -> Answered:
+        """The part of a text that answers a question. A text of any length is read whole.
+
+        Args:
+            context: the text.
+            question: what is asked.
+            name: what the text is called where it is refused.
+            lanes: windows read side by side.
+
+        Raises:
+            ConfigError: the model did not learn to answer, or ``lanes`` is less than 1.
+            DataError: the text or the question is empty, or the question leaves no room for the text.
+        """
+        if not isinstance(self.model, Answerer):
+            raise ConfigError(
+                f"{self.folder} did not learn to answer questions. Train an encoder for that: "
+                "everlong train longformer-encoder --task answer."
+            )
+        if not question.strip():
+            raise DataError("the question is empty. Ask something.")
+        options, declines = reading_of(examples_of(self.folder))
+        asked = [Question(name, context, question, ())]
+        (told,) = answer_questions(self.model, self.tokenizer, asked, options, declines=declines, lanes=lanes)
+        return told
 
     def summarize(
         self,
@@ -207,5 +236,7 @@ def _model(architecture: str, fields: dict[str, Any], folder: Path) -> Model:
                 return Classifier(model, examples_of(folder)["labels"])
             case "tag":
                 return Tagger(model, examples_of(folder)["types"])
+            case "answer":
+                return Answerer(model)
             case _:
                 return model

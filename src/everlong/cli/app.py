@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import typer
 
+from everlong.cli.answer import answer
 from everlong.cli.chat import chat
 from everlong.cli.classify import classify
 from everlong.cli.convert import convert
@@ -46,6 +47,7 @@ app.command()(translate)
 app.command()(summarize)
 app.command()(classify)
 app.command()(tag)
+app.command()(answer)
 app.command("eval", cls=ManyPaths)(eval_)
 app.command(cls=ManyPaths)(probe)
 

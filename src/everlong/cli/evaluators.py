@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
+from everlong.cli.answers import eval_questions
 from everlong.cli.babi import eval_stories
 from everlong.cli.classes import eval_labelled
 from everlong.cli.entities import eval_tagged
@@ -54,12 +55,16 @@ TAGGED = Evaluator(
     takes=frozenset({"--data"}),
     why="it is measured on files of words and tags, each text read as a whole",
 )
+QUESTIONS = Evaluator(
+    measure=eval_questions, takes=frozenset({"--data"}), why="it is measured on questions with their texts"
+)  # fmt: skip
 DRAWN = Evaluator(
     measure=eval_generated, takes=frozenset({"--data", "--sequences"}), why="it is drawn from pictures"
 )  # fmt: skip
 EVALUATORS: dict[str, Evaluator] = {
     "lm": TEXT,
     "mlm": TEXT,
+    "answer": QUESTIONS,
     "babi": STORIES,
     "classify": LABELLED,
     "tag": TAGGED,

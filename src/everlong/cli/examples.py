@@ -13,9 +13,11 @@ from everlong.cli.babi import build_stories
 from everlong.cli.corpus import SOURCE, Source, remove_stores, require_source
 from everlong.cli.labelled import build_labelled
 from everlong.cli.pairs import PairOptions, build_summaries, build_translations
+from everlong.cli.questions import build_questions
 from everlong.cli.tagged import build_tagged
 from everlong.config import Config
 from everlong.data import ExampleStore, Tokenizer, load_tokenizer
+from everlong.data.asked import AnswerOptions
 from everlong.data.babi_files import BabiOptions
 from everlong.data.bytelevel import TOKENIZER_FILE
 from everlong.data.labelled import LabelledOptions
@@ -64,6 +66,13 @@ FORMATS: dict[str, Format] = {
         sizes=vocabulary,
         takes=frozenset({"--data", "--valid", "--tokenizer"}),
         why="a pair of texts is read as a whole",
+    ),
+    "answer": Format(
+        build=build_questions,
+        options=AnswerOptions,
+        sizes=vocabulary,
+        takes=frozenset({"--data", "--valid", "--tokenizer"}),
+        why="it reads questions with their texts, window by window",
     ),
     "summarize": Format(
         build=build_summaries,

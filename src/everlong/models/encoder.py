@@ -36,6 +36,8 @@ class Encoder(Model):
     """Whether some tokens may be given a view of everything, by `global_mask`."""
     has_sections: ClassVar[bool] = False
     """Whether a text is read in parts, which `sections` may mark."""
+    joins_sections: ClassVar[bool] = True
+    """Whether a token may learn of tokens in other sections than its own."""
 
     if TYPE_CHECKING:
 

@@ -102,6 +102,7 @@ class HAN(SectionedEncoder):
     """Words into sentences and sentences into a document, by GRUs both ways and attention to what matters."""
 
     Config = HANConfig
+    joins_sections = False
 
     def __init__(self, config: HANConfig) -> None:
         super().__init__(config)

@@ -5,6 +5,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from everlong.errors import ConfigError, did_you_mean
 from everlong.models.base import Model, ModelConfig
+from everlong.models.encoder import Encoder
 
 Kind = Literal["causal", "encoder", "seq2seq"]
 
@@ -45,6 +46,16 @@ def describe_model(name: str) -> tuple[Kind, type[ModelConfig], str]:
     """
     kind, cls = _find(name)
     return kind, cls.Config, (cls.__doc__ or "").strip().splitlines()[0]
+
+
+def joins_sections(name: str) -> bool:
+    """Whether an architecture is an encoder in which a token may learn of tokens in other sections than its own.
+
+    Raises:
+        ConfigError: no architecture has that name.
+    """
+    cls = _find(name)[1]
+    return issubclass(cls, Encoder) and cls.joins_sections
 
 
 def create_model(name: str, **overrides: Any) -> Any:

@@ -20,7 +20,7 @@ GeneratedTask = Literal[
     "shortest-path",
     "omniglot",
 ]
-SupervisedTask = Literal["babi", "classify", "summarize", "tag", "translate"]
+SupervisedTask = Literal["answer", "babi", "classify", "summarize", "tag", "translate"]
 TaskName = Literal[TextTask, GeneratedTask, SupervisedTask]
 
 RESULT_NEUTRAL = frozenset(

@@ -7,6 +7,7 @@
     tag            texts with tagged words           everlong.train.tag
     translate      pairs of texts                    everlong.train.pairs
     summarize      documents with summaries          everlong.train.pairs
+    answer         questions about texts             everlong.train.answer
 
 A task with examples of its own is a child of `ExampleTask` (everlong.train.example_task) and an entry of `TASKS`.
 """
@@ -21,7 +22,8 @@ from everlong.data.synthetic import RULES, Rules
 from everlong.errors import ConfigError
 from everlong.models import describe_model, list_models
 from everlong.models.base import Model, VectorConfig
-from everlong.models.registry import Kind
+from everlong.models.registry import Kind, joins_sections
+from everlong.train.answer import AnswerTask
 from everlong.train.babi import Babi
 from everlong.train.classify import Classify
 from everlong.train.config import TaskName, TrainConfig
@@ -53,12 +55,18 @@ def vector_readers() -> list[str]:
     return [name for name in list_models() if issubclass(describe_model(name)[1], VectorConfig)]
 
 
+def joining_encoders() -> list[str]:
+    """Encoders in which a token may learn of a question that stands in another section."""
+    return [name for name in list_models("encoder") if joins_sections(name)]
+
+
 TASKS: dict[str, Entry] = {
     "lm": Entry(make=next_tokens, material=TokenStore, learners=partial(list_models, "causal")),
     "mlm": Entry(make=hidden_tokens, material=TokenStore, learners=partial(list_models, "encoder")),
     "babi": Entry(make=Babi, material=ExampleStore, learners=partial(list_models, "causal")),
     "classify": Entry(make=Classify, material=ExampleStore, learners=partial(list_models, "encoder")),
     "tag": Entry(make=Tag, material=ExampleStore, learners=partial(list_models, "encoder")),
+    "answer": Entry(make=AnswerTask, material=ExampleStore, learners=joining_encoders),
     "translate": Entry(make=TextPairs, material=ExampleStore, learners=partial(list_models, "seq2seq")),
     "summarize": Entry(make=TextPairs, material=ExampleStore, learners=partial(list_models, "seq2seq")),
     **{name: Entry(make=episodes, material=Rules, learners=vector_readers) for name in RULES},
