@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import final
 
-from everlong.data import BPETokenizer, ByteTokenizer, Document, Tokenizer, TokenStore, load_tokenizer, read_documents
+from everlong.data import BPETokenizer, ByteTokenizer, Document, Tokenizer, TokenStore, load_tokenizer
 from everlong.data.bytelevel import TOKENIZER_FILE
 from everlong.data.sealed import read_sealed, write_sealed
 from everlong.errors import ConfigError, RunError
@@ -68,8 +68,13 @@ def parse_tokenizer(name: str) -> int | None:
     )
 
 
-def build_stores(source: Source, folder: Path) -> None:
+Read = Callable[[tuple[Path, ...]], Iterator[Document]]
+
+
+def build_stores(source: Source, folder: Path, read_files: Read) -> None:
     """Make ``folder/store`` and, where text is held out, ``folder/valid``; what an earlier start made of it is kept.
+
+    `read_files` makes documents of files.
 
     Raises:
         ConfigError: the tokenizer is not known.
@@ -81,10 +86,10 @@ def build_stores(source: Source, folder: Path) -> None:
         return
     shutil.rmtree(folder / VALID, ignore_errors=True)
     size = parse_tokenizer(source.tokenizer)
-    read = partial(read_documents, source.data, separator=source.separator)
+    read = partial(read_files, source.data)
     cut = None if source.valid else held_out_begins(read())
     tokenizer = _tokenizer(size, lambda: text_between(read(), 0, cut))
-    held_out = read_documents(source.valid, separator=source.separator) if source.valid else None
+    held_out = read_files(source.valid) if source.valid else None
     if cut is not None:
         held_out = text_between(read(), cut, None)
     try:

@@ -9,6 +9,7 @@ from typing import final
 
 from everlong.cli.babi import eval_stories
 from everlong.cli.classes import eval_labelled
+from everlong.cli.dialogues import eval_dialogues
 from everlong.cli.episodes import eval_generated
 from everlong.cli.request import Request
 from everlong.cli.texts import eval_text
@@ -37,6 +38,11 @@ TEXT = Evaluator(
 GENERATED = Evaluator(
     measure=eval_generated, takes=frozenset({"--sequences"}), why="it is generated and reads no text"
 )  # fmt: skip
+DIALOGUES = Evaluator(
+    measure=eval_dialogues,
+    takes=frozenset({"--data", "--limit"}),
+    why="it is measured on JSON lines of dialogues, turn by turn",
+)
 STORIES = Evaluator(measure=eval_stories, takes=frozenset({"--data"}), why="its stories are read whole")
 TRANSLATIONS = Evaluator(
     measure=eval_translations, takes=frozenset({"--data"}), why="it is measured on pairs of texts"
@@ -49,6 +55,7 @@ DRAWN = Evaluator(
 )  # fmt: skip
 EVALUATORS: dict[str, Evaluator] = {
     "lm": TEXT,
+    "dialogue": DIALOGUES,
     "mlm": TEXT,
     "babi": STORIES,
     "classify": LABELLED,

@@ -35,11 +35,11 @@ def train(
     task: Annotated[
         str | None,
         typer.Option(
-            help="lm, the next token, for language models; mlm, hidden tokens, for encoders; classify, labels of "
-            "texts in JSON lines, for encoders; translate, pairs of texts, for encoder-decoders; babi, questions about "
-            "stories, for language models; or a generated one, which needs no --data, for models that read vectors: "
-            "copy, repeat-copy, associative-recall, priority-sort, dynamic-n-gram, graph-traversal, shortest-path; or "
-            "omniglot, which is drawn from pictures.",
+            help="lm, the next token, for language models; dialogue, the same of conversations in JSON lines; mlm, "
+            "hidden tokens, for encoders; classify, labels of texts in JSON lines, for encoders; translate, pairs of "
+            "texts, for encoder-decoders; babi, questions about stories, for language models; or a generated one, "
+            "which needs no --data, for models that read vectors: copy, repeat-copy, associative-recall, "
+            "priority-sort, dynamic-n-gram, graph-traversal, shortest-path; or omniglot, which is drawn from pictures.",
             metavar="TASK",
         ),
     ] = None,
