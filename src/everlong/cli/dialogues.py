@@ -10,8 +10,9 @@ from everlong.cli.request import Request
 from everlong.cli.settings import assign_fields
 from everlong.data import TokenStore
 from everlong.data.dialogues import read_dialogues, session_parts, turn_parts
+from everlong.data.parts import Cut
 from everlong.errors import ConfigError
-from everlong.evaluate.parts import evaluate_parts
+from everlong.evaluate.parts import PartEvaluation, evaluate_parts
 
 
 def eval_dialogues(request: Request) -> None:
@@ -29,13 +30,17 @@ def eval_dialogues(request: Request) -> None:
     model = model.with_config(**fields) if fields else model
     with tempfile.TemporaryDirectory(prefix="everlong-") as folder:
         store = TokenStore.build(read_dialogues(request.data), trained.tokenizer, Path(folder) / "store")
-        found = {}
-        for name, cut in {"turns": turn_parts, "sessions": session_parts}.items():
+        texts = (trained.tokenizer.decode(store.document(number)) for number in range(store.n_documents))
+        several = any(len(session_parts(text).begins) > 1 for text in texts)
+
+        def measure(cut: Cut) -> PartEvaluation:
             with counting("tokens", min(request.limit or store.n_tokens, store.n_tokens)) as report:
-                found[name] = evaluate_parts(
+                return evaluate_parts(
                     model, store, trained.tokenizer, cut, lanes=request.lanes, limit_tokens=request.limit, report=report
                 )
-    turns, sessions = found["turns"], found["sessions"] if len(found["sessions"].by_part) > 1 else None
+
+        turns = measure(turn_parts)
+        sessions = measure(session_parts) if several else None
     if request.as_json:
         about = {"run": str(trained.folder), "model": model.architecture, "task": "dialogue"}
         answer({**about, "turns": turns.to_dict(), "sessions": sessions and sessions.to_dict()})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import final
 
 from everlong.cli.babi import eval_stories
+from everlong.cli.books import eval_books
 from everlong.cli.classes import eval_labelled
 from everlong.cli.dialogues import eval_dialogues
 from everlong.cli.episodes import eval_generated
@@ -63,3 +64,10 @@ EVALUATORS: dict[str, Evaluator] = {
     **dict.fromkeys(RULES, GENERATED),
     Omniglot.name: DRAWN,
 }
+BOOKS = Evaluator(
+    measure=eval_books,
+    takes=frozenset({"--data", "--document-separator", "--limit"}),
+    why="it is measured on books, chapter by chapter",
+)
+OTHERWISE: dict[tuple[str, str], Evaluator] = {("lm", "story"): BOOKS}
+"""Other ways to measure a run, by what it learned and what is asked for."""

@@ -72,6 +72,8 @@ def train(
     }  # fmt: skip
     given = {name: value for name, value in flags.items() if value is not None}
     layers = [read_fields(config) if config else {}, merge_fields(parse_assignments(assign or []), given)]
+    if task == "story":
+        raise ConfigError("stories are learned as any other text. Leave out --task story; everlong eval knows it.")
     if not resume and not model:
         raise ConfigError("no model is named. Write everlong train MODEL, for example transformer-xl.")
 

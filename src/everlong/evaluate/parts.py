@@ -122,7 +122,7 @@ def evaluate_parts(
         if size is not None and size < 1:
             raise ConfigError(f"{name}={size} is too small. Choose 1 or more.")
     began = time.perf_counter()
-    documents = _documents(store, tokenizer, cut, limit=limit_tokens)
+    documents = documents_in_parts(store, tokenizer, cut, limit=limit_tokens)
     parts, by_document, counts = BitTable(), BitTable(), np.zeros(64, np.int64)
     other, done = len(documents) > 1, 0
     with evaluating(model), torch.inference_mode():
@@ -170,7 +170,8 @@ def edges(row: int) -> tuple[int, int]:
     return (1 << row - 1) + 1 if row else 1, 1 << row
 
 
-def _documents(store: TokenStore, tokenizer: Tokenizer, cut: Cut, *, limit: int | None) -> list[TokenParts]:
+def documents_in_parts(store: TokenStore, tokenizer: Tokenizer, cut: Cut, *, limit: int | None) -> list[TokenParts]:
+    """The documents of the first `limit` tokens of a store, the last one cut short."""
     left = store.n_tokens if limit is None else limit
     found: list[TokenParts] = []
     for number in range(store.n_documents):
