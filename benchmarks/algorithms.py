@@ -40,6 +40,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "ntm": MACHINE,
     "ntm+feed-forward": MACHINE | {"controller": "feed-forward"},
     "dnc": MACHINE,
+    "dnc+repairs": MACHINE | {"deallocate": True, "mask_keys": True, "sharpen_links": True},
     "mann": MACHINE,
     "lstm": {"d_model": 256, "n_layers": 3},
 }
@@ -102,7 +103,7 @@ class Job:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Train, or go on, then measure the last weights at every size."""
+    """Train, or go on, then measure the weights that were best at the sizes of training, at every size."""
     torch.set_num_threads(1)
     out, rules, config = job.folder / job.task / f"{job.model}-{job.seed}", job.rules(), job.training()
     torch.manual_seed(job.seed)

@@ -86,15 +86,24 @@ def run_all(
     order: Iterable[str],
     processes: int,
 ) -> None:
-    """Make every run that has no result yet, so many at a time, and write the file after each."""
+    """Make every run that has no result yet, so many at a time, and write the file after each.
+
+    Where a run fails, the others are made and written all the same, and the first failure is raised at the end.
+    """
     rows: list[Row] = json.loads(result.read_text())["rows"] if result.exists() else []
     places = list(order)
     todo = unfinished(jobs, rows, result)
+    failures: list[BaseException] = []
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         for done in as_completed([pool.submit(run, job) for job in todo]):
+            if failure := done.exception():
+                failures.append(failure)
+                continue
             rows.append(done.result())
             rows.sort(key=lambda row: (places.index(row["model"]), row["seed"]))
             record = {"command": sys.argv[1:], "machine": describe(threads=1), "rows": rows}
             result.parent.mkdir(exist_ok=True)
             result.write_text(json.dumps(record, indent=1) + "\n")
             print(table(rows), file=sys.stderr, flush=True)
+    if failures:
+        raise failures[0]

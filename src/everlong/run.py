@@ -107,14 +107,7 @@ def load(path: Path | str, **config_overrides: Any) -> Run:
         ConfigError: an override is unknown, does not fit, or changes the weights.
     """
     folder = Path(path)
-    if not folder.is_dir():
-        raise RunError(f"there is no folder {folder}. Give the folder that everlong train wrote with --out.")
-    if not (folder / CONFIG).is_file():
-        raise RunError(
-            f"{folder} is not a run: it has no {CONFIG}. Give the folder that everlong train wrote with --out."
-        )
-    about = read_sealed(folder / CONFIG)
-    model = _model(about, folder)
+    model = _model(*model_of(folder), folder)
     tokenizer = None if model.config.vector_size else load_tokenizer(folder)
     checkpoint = best_good_checkpoint(folder)
     if checkpoint is None:
@@ -125,13 +118,30 @@ def load(path: Path | str, **config_overrides: Any) -> Run:
     return Run(folder=folder, model=model.eval(), checkpoint=checkpoint, known_tokenizer=tokenizer)
 
 
-def _model(about: dict[str, object], folder: Path) -> Model:
+def model_of(folder: Path) -> tuple[str, dict[str, Any]]:
+    """The architecture of the run in a folder, and the fields of its model.
+
+    Raises:
+        RunError: the folder is missing or is not a run.
+        DamagedFile: ``config.json`` is altered.
+    """
+    if not folder.is_dir():
+        raise RunError(f"there is no folder {folder}. Give the folder that everlong train wrote with --out.")
+    if not (folder / CONFIG).is_file():
+        raise RunError(
+            f"{folder} is not a run: it has no {CONFIG}. Give the folder that everlong train wrote with --out."
+        )
+    about = read_sealed(folder / CONFIG)
     architecture, fields = about.get("architecture"), about.get("model")
     if not isinstance(architecture, str) or not isinstance(fields, dict):
         raise DamagedFile(f"{folder / CONFIG} does not name a model. Use another copy of it.")
+    return architecture, cast("dict[str, Any]", fields)
+
+
+def _model(architecture: str, fields: dict[str, Any], folder: Path) -> Model:
     # The random weights are overwritten at once; the caller's generator is left as it was.
     with torch.random.fork_rng(devices=[]):
-        model = create_model(architecture, **cast("dict[str, Any]", fields))
+        model = create_model(architecture, **fields)
         if training_of(folder).task == "classify":
             return Classifier(model, examples_of(folder)["labels"])
         return model

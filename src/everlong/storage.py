@@ -43,12 +43,27 @@ def disk_errors(path: Path) -> Generator[None]:
         raise
 
 
+def require_place(path: Path) -> None:
+    """Make sure that a file can have this name, before work is done that would be lost if it could not.
+
+    Raises:
+        RunError: a folder has the name, or the place may not be written to.
+    """
+    with disk_errors(path):
+        (path.parent / "..").stat()  # says what is wrong with the parent, be it a file
+        if path.is_dir():
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not os.access(path.parent, os.W_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old one or the new one, never a part.
 
     Raises:
         RunError: the disk is full, or the place may not be written to.
     """
+    require_place(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with disk_errors(path):
         try:

@@ -273,6 +273,25 @@ def test_resuming_with_other_settings(cli: CLI, trained: Path, change: list[obje
 
 def test_resuming_another_architecture(cli: CLI, trained: Path) -> None:
     cli("train", "gru", "--resume", "--out", trained).require_refusal("is a transformer-xl, not a gru")
+    other = cli("train", "--resume", "--out", trained, "--task", "copy")
+    other.require_refusal("learns task=lm, not copy. Resume it without --task")
+
+
+def test_text_options_that_a_run_cannot_heed_any_more_are_refused(cli: CLI, trained: Path) -> None:
+    before = sorted(trained.rglob("*"))
+    for option, value in {"--tokenizer": "bpe:300", "--document-separator": "***", "--valid": trained / "x"}.items():
+        ended = cli("train", "--resume", "--out", trained, "--steps", 20, option, value)
+        ended.require_refusal(f"--resume goes on with what the run has made of its data, which {option} cannot change")
+    assert sorted(trained.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", [".", "run", "nowhere/memory"])
+def test_a_memory_that_could_not_be_kept_is_refused_before_reading(
+    cli: CLI, trained: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(trained.parent)
+    cli("generate", trained, "--prompt", "Jim", "--save-memory", name).require_refusal(f"cannot write {name}: ")
+    cli("chat", trained, "--session", name, stdin=b"Jim\n").require_refusal(f"cannot write {name}: ")
 
 
 # A full disk

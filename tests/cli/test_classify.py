@@ -9,7 +9,9 @@ import pytest
 
 import everlong
 from everlong.cli import main
+from everlong.data import ExampleStore
 from everlong.models.classifier import Classifier
+from everlong.train.folder import HELD_OUT_EXAMPLES
 from tests.cli.support import CLI
 
 WORDS = {"good": ["great", "lovely", "moving"], "bad": ["dull", "awful", "weak"]}
@@ -48,6 +50,9 @@ def test_it_learned_and_its_labels_are_measured(run: Path, cli: CLI, tmp_path: P
     assert found["accuracy"] > 0.9
     assert found["macro_f1"] > 0.9
     ending = cli("eval", run, "--data", data, "--set", "task.limit=5")
+    held_out = cli("eval", run, "--json").answer
+    assert held_out["n_texts"] == len(ExampleStore.open(run / HELD_OUT_EXAMPLES)) > 0
+    assert held_out["accuracy"] > 0.5
     assert "limit=5 left out" in ending.err
     assert "of 40 labels told, macro-F1" in ending.out
 
@@ -78,7 +83,8 @@ def test_what_is_refused(run: Path, cli: CLI, trained: Path, tmp_path: Path) -> 
     cli("eval", run, "--data", other).require_refusal(
         "other.jsonl:1 has the label 'god', which was not learned. Did you mean 'good'? Labels are bad, good."
     )
-    cli("eval", run).require_refusal("no labelled texts are given to measure. Write --data and the names of JSON-lines")
+    stored = cli("eval", run, "--set", "task.limit=5")
+    stored.require_refusal("no labelled texts are given to measure. Write --data and the names of JSON-lines")
     cli("eval", run, "--data", other, "--chunk", 9).require_refusal("no use for --chunk: it is measured on JSON lines")
     (tmp_path / "empty.txt").write_text(" \n", encoding="utf-8")
     cli("classify", run, tmp_path / "empty.txt").require_refusal("has nothing but white space in it. Leave it out.")
@@ -93,6 +99,16 @@ def test_what_is_refused(run: Path, cli: CLI, trained: Path, tmp_path: Path) -> 
     gru = ("train", "gru", "--task", "classify", "--out", tmp_path / "new", "--data", other)
     cli(*gru).require_refusal("gru cannot learn task=classify, which is for bert, han")
     assert not (tmp_path / "new").exists()
+
+
+def test_the_command_that_is_named_at_the_end_can_be_run(cli: CLI, tmp_path: Path) -> None:
+    rows = [json.dumps({"text": f"It is {word}.", "label": word}) for word in ("one", "two")]
+    (tmp_path / "few.jsonl").write_text("\n".join(rows))
+    words = ["train", "bert", "--task", "classify", "--data", tmp_path / "few.jsonl", "--out", tmp_path / "run"]
+    ended = cli(*words, "--steps", 1, "--set", "d_model=8", "--set", "n_heads=2", "--set", "n_layers=1")
+    assert not (tmp_path / "run" / HELD_OUT_EXAMPLES).exists()
+    assert f"try: everlong eval {tmp_path / 'run'} --data PATH" in ended.err
+    cli("eval", tmp_path / "run").require_refusal("no labelled texts are given to measure")
 
 
 def test_a_limit_says_what_it_leaves_out(cli: CLI, tmp_path: Path) -> None:

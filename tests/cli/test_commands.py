@@ -196,6 +196,12 @@ def test_chat_obeys_its_commands(cli: CLI, trained: Path, tmp_path: Path) -> Non
         assert word in ended.err
 
 
+def test_a_byte_order_mark_is_not_part_of_what_is_said(cli: CLI, trained: Path) -> None:
+    ended = cli("chat", trained, "--max-new-tokens", 4, stdin=b"\xef\xbb\xbf/quit\r\nnever read\r\n")
+    assert (ended.code, ended.out) == (0, "")
+    assert "no command" not in ended.err
+
+
 def test_an_encoder_is_trained_on_hidden_tokens(cli: CLI, book: Path, tmp_path: Path) -> None:
     ended = cli(*train_encoder_words(book, tmp_path / "run", "--task", "mlm", "--set", "mask_unit=word", "--json"))
     assert (ended.code, ended.answer["step"]) == (0, 12)

@@ -94,6 +94,12 @@ def test_files_that_hold_no_settings_are_refused(tmp_path: Path, name: str, cont
         read_fields(tmp_path / "missing.toml")
 
 
+def test_a_byte_order_mark_of_a_settings_file_is_dropped(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_bytes(b"\xef\xbb\xbfd_model = 8\r\n")
+    (tmp_path / "s.json").write_bytes(b'\xef\xbb\xbf{"d_model": 8}')
+    assert read_fields(tmp_path / "s.toml") == read_fields(tmp_path / "s.json") == {"d_model": 8}
+
+
 def test_later_layers_win() -> None:
     recipe = new_recipe("gru", [{"train.lr": 0.5, "d_model": 8}, {"lr": 0.25}])
     assert (recipe.training.lr, recipe.fields) == (0.25, {"d_model": 8})

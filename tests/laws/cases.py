@@ -157,6 +157,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "dnc, more slots than tokens": ("dnc", {**MACHINE, "memory_slots": 40, "sharpen_links": True}),
     "mann": ("mann", MACHINE),
     "mann, feed-forward, dropout": ("mann", {**MACHINE, "controller": "feed-forward", "n_layers": 2, "dropout": 0.2}),
+    "mann, strengths": ("mann", {**MACHINE, "strengths": True}),
     "mann, as many heads as slots": ("mann", {**MACHINE, "memory_slots": 3, "n_reads": 3, "usage_decay": 0.5}),
 }
 # An architecture that is new in the registry is heard at once, with a memory as its config has it by default.

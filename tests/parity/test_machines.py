@@ -30,6 +30,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("dnc", REPAIRS | {"n_layers": 2}),
     ("mann", {"n_reads": 3, "usage_decay": 0.5}),
     ("mann", {"n_reads": 5}),
+    ("mann", {"n_reads": 2, "strengths": True}),
 ]
 
 

@@ -1,6 +1,7 @@
 """Least-recently-used access, head by head, from the equations of Santoro et al. (2016)."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from everlong.models.mann import MANN
@@ -18,20 +19,22 @@ class Slots:
 
     def __init__(self, model: MANN) -> None:
         c = model.config
-        self.reads, self.width, self.decay = c.n_reads, c.slot_size, c.usage_decay
+        self.reads, self.width, self.decay, self.sharp = c.n_reads, c.slot_size, c.usage_decay, c.strengths
         new = model.alpha.new_zeros
         self.matrix, self.usage = new(c.memory_slots, c.slot_size), new(c.memory_slots)
         self.reading = [new(c.memory_slots) for _ in range(c.n_reads)]
         self.writing = [new(c.memory_slots) for _ in range(c.n_reads)]
 
     def __call__(self, told: Tensor) -> Tensor:
-        keys, alpha = torch.tanh(told[:-1]).view(self.reads, self.width), torch.sigmoid(told[-1])
+        keys, rest = told[: self.reads * self.width], told[self.reads * self.width : -1]
+        keys, alpha = torch.tanh(keys).view(self.reads, self.width), torch.sigmoid(told[-1])
+        strengths = 1 + F.softplus(rest) if self.sharp else rest.new_ones(self.reads)
         unused = the_least_used(self.usage, self.reads)
         self.writing = writing = [alpha * w + (1 - alpha) * unused for w in self.reading]
         matrix = self.matrix * (1 - unused)[:, None]
         for w, key in zip(writing, keys, strict=True):
             matrix = matrix + torch.outer(w, key)
-        self.reading = [by_content(matrix, key, 1.0) for key in keys]
+        self.reading = [by_content(matrix, key, strength) for key, strength in zip(keys, strengths, strict=True)]
         self.usage = (self.decay * self.usage + sum(self.reading) + sum(writing)).detach()
         self.matrix = matrix
         return torch.cat([w @ matrix for w in self.reading])

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from everlong.errors import DamagedFile, RunError
-from everlong.storage import disk_errors, read_bytes, read_tensors, seal, write_tensors, write_whole
+from everlong.storage import disk_errors, read_bytes, read_tensors, require_place, seal, write_tensors, write_whole
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor([True, False]), "c": torch.zeros(0, 4)}
 
@@ -109,6 +109,27 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         write_whole(tmp_path / "file" / "x", b"")
     with pytest.raises(RunError, match=r"cannot write .*: Is a directory"):
         write_whole(tmp_path, b"")
+
+
+def test_a_place_is_refused_before_anything_is_written_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    for place, reason in {
+        tmp_path / "nowhere" / "x": "No such file or directory",
+        tmp_path / "file" / "x": "Not a directory",
+        tmp_path: "Is a directory",
+        Path(): "Is a directory",
+    }.items():
+        with pytest.raises(RunError, match=rf"cannot write {place}: {reason}\. Choose a place you may write to"):
+            require_place(place)
+        with pytest.raises(RunError, match=reason):
+            write_whole(place, b"")
+    require_place(tmp_path / "file")
+    require_place(tmp_path / "new")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(RunError, match="Permission denied"):
+        require_place(tmp_path / "new")
+    assert [found.name for found in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"old"
 
 
 def fail(path: Path, code: int) -> None:

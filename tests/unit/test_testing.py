@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from everlong.errors import ContractViolation
+from everlong.errors import ConfigError, ContractViolation
 from everlong.models import create_model
 from everlong.testing import Subject, verify_contract
 from everlong.testing.judge import same_bits, same_gradients, same_numbers
@@ -50,6 +50,22 @@ def test_a_subject_is_a_copy() -> None:
     assert model.training
     assert model.dtype == torch.float32
     assert all(torch.equal(leaf, before[name]) for name, leaf in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("name", "size", "least"), [("length", 9, 10), ("vocab_size", 1, 2), ("vocab_size", 0, 2)])
+def test_what_is_too_small_to_judge_by_is_no_fault_of_the_model(name: str, size: int, least: int) -> None:
+    sizes = {"vocab_size": 7, name: size}
+    with pytest.raises(ConfigError, match=rf"{name}={size} is too small to hear a model on the laws\. Give {least} or"):
+        verify_contract(Recurrent(), **sizes)
+
+
+def test_an_encoder_is_sent_to_its_own_laws() -> None:
+    with pytest.raises(ConfigError, match=r"Bert has no init_memory\(lanes\), so it has no memory to be heard on"):
+        verify_contract(create_model("bert", vocab_size=9, d_model=8, n_heads=2, n_layers=1))
+
+
+def test_the_shortest_stream_is_long_enough() -> None:
+    verify_contract(Recurrent(), vocab_size=7, length=10)
 
 
 def test_seeds_draw_other_weights_and_streams() -> None:

@@ -78,6 +78,17 @@ def test_what_is_ended_by_its_length_says_so() -> None:
     assert found.score == pytest.approx(0.0, abs=1e-6)
 
 
+@pytest.mark.parametrize("token", [10, 13], ids=["feed", "return"])
+def test_a_translation_is_one_line(token: int) -> None:
+    model = make()
+    with torch.no_grad():
+        model.head.bias[:] = -1e9
+        model.head.bias[token] = 0.0
+    (found,) = translate_lines(model, BYTES, ["ab"], decoding=Decoding(beams=1, longest=2))
+    assert found.text.strip() == ""
+    assert len(found.text.splitlines()) <= 1
+
+
 def test_what_does_not_fit() -> None:
     with pytest.raises(ConfigError, match=r"lanes=0 is too few to translate anything side by side\. Give 1 or more"):
         translated(make(), ["a"], lanes=0)

@@ -52,8 +52,11 @@ def chat(
     from everlong.generate import Sampler
     from everlong.run import load
     from everlong.session import Session
+    from everlong.storage import require_place
     from everlong.train.folder import data_of
 
+    if session is not None:
+        require_place(session)
     if threads:
         torch.set_num_threads(threads)
     sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)
@@ -106,7 +109,8 @@ def lines(name: str) -> Iterator[str]:
                 return
     for number, line in enumerate(sys.stdin.buffer, start=1):
         try:
-            yield line.decode().rstrip("\r\n")
+            # The byte-order mark that some editors begin a file with would hide a command.
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise DataError(
                 f"line {number} of standard input is not valid UTF-8. Convert the input to UTF-8."

@@ -3,11 +3,13 @@
 import tempfile
 from pathlib import Path
 
+from everlong.cli.examples import HELD_OUT_EXAMPLES
 from everlong.cli.labelled import store_labelled
 from everlong.cli.output import answer, say
 from everlong.cli.progress import counting
 from everlong.cli.request import Request
 from everlong.cli.settings import assign_fields
+from everlong.data import ExampleStore
 from everlong.data.labelled import LabelledOptions, read_labelled
 from everlong.errors import ConfigError
 from everlong.evaluate.classes import ClassEvaluation, evaluate_classes
@@ -16,24 +18,28 @@ from everlong.train.folder import examples_of
 
 
 def eval_labelled(request: Request) -> None:
-    """Read labelled texts and say how many labels were told.
+    """Read labelled texts, or those that were held out, and say how many labels were told.
 
     Raises:
-        ConfigError: there are no texts, or a field is unknown or does not fit.
+        ConfigError: there are no texts, or a field is unknown, does not fit, or is about texts that are stored already.
         DataError: the texts cannot be read, or have labels that were not learned.
     """
     trained = request.run
-    if not request.data:
-        raise ConfigError("no labelled texts are given to measure. Write --data and the names of JSON-lines files.")
     model = trained.model
     assert isinstance(model, Classifier)
     options = LabelledOptions.parse(examples_of(trained.folder)["options"])
     fields = assign_fields(request.changes, {"model": type(trained.config), "task": LabelledOptions})
     model = model.with_config(**fields["model"]) if fields["model"] else model
+    kept = trained.folder / HELD_OUT_EXAMPLES
+    if not request.data and (fields["task"] or not kept.exists()):
+        raise ConfigError("no labelled texts are given to measure. Write --data and the names of JSON-lines files.")
     with tempfile.TemporaryDirectory(prefix="everlong-") as folder:
-        texts = read_labelled(request.data)
         options = options.replace(**fields["task"])
-        store = store_labelled(texts, model.labels, trained.tokenizer, options, Path(folder) / "store")
+        if request.data:
+            texts = read_labelled(request.data)
+            store = store_labelled(texts, model.labels, trained.tokenizer, options, Path(folder) / "store")
+        else:
+            store = ExampleStore.open(kept)
         with counting("texts", len(store)) as report:
             found = evaluate_classes(model, store, lanes=request.lanes, report=report)
         left_out = store.about["left_out"]

@@ -31,6 +31,9 @@ class Source:
     valid: tuple[Path, ...]
     separator: str | None
     tokenizer: str
+    """``byte`` or ``bpe:SIZE``, where nothing brings one along."""
+    start: Path | None = None
+    """A folder whose tokenizer is used: that of the weights which the run begins with."""
 
     def facts(self) -> dict[str, object]:
         """What tells this source from another one, as JSON values: names, sizes and times of the files."""
@@ -38,8 +41,29 @@ class Source:
             "data": [_stamp(path) for path in self.data],
             "valid": [_stamp(path) for path in self.valid],
             "separator": self.separator,
-            "tokenizer": self.tokenizer,
+            "tokenizer": load_tokenizer(self.start).digest if self.start else self.tokenizer,
         }
+
+    def make_tokenizer(self, texts: Callable[[], Iterable[str]]) -> Tokenizer:
+        """The tokenizer of the run; one of byte pairs is trained on `texts`.
+
+        Raises:
+            ConfigError: the tokenizer is not known.
+            DataError: the texts do not suffice for so many byte pairs.
+        """
+        if self.start:
+            return load_tokenizer(self.start)
+        size = parse_tokenizer(self.tokenizer)
+        return ByteTokenizer() if size is None else BPETokenizer.train(texts(), vocab_size=size)
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens that the tokenizer will have.
+
+        Raises:
+            ConfigError: it is not known.
+        """
+        return load_tokenizer(self.start).vocab_size if self.start else parse_tokenizer(self.tokenizer) or 256
 
 
 @final
@@ -68,13 +92,12 @@ def parse_tokenizer(name: str) -> int | None:
     )
 
 
-Read = Callable[[tuple[Path, ...]], Iterator[Document]]
+ReadFiles = Callable[[tuple[Path, ...]], Iterator[Document]]
+"""Makes documents of files: any text's, or dialogues."""
 
 
-def build_stores(source: Source, folder: Path, read_files: Read) -> None:
+def build_stores(source: Source, folder: Path, read_files: ReadFiles) -> None:
     """Make ``folder/store`` and, where text is held out, ``folder/valid``; what an earlier start made of it is kept.
-
-    `read_files` makes documents of files.
 
     Raises:
         ConfigError: the tokenizer is not known.
@@ -85,10 +108,11 @@ def build_stores(source: Source, folder: Path, read_files: Read) -> None:
         require_source(source.facts(), folder / STORE)
         return
     shutil.rmtree(folder / VALID, ignore_errors=True)
-    size = parse_tokenizer(source.tokenizer)
     read = partial(read_files, source.data)
     cut = None if source.valid else held_out_begins(read())
-    tokenizer = _tokenizer(size, lambda: text_between(read(), 0, cut))
+    tokenizer = source.make_tokenizer(
+        lambda: chain.from_iterable(document.pieces for document in text_between(read(), 0, cut))
+    )
     held_out = read_files(source.valid) if source.valid else None
     if cut is not None:
         held_out = text_between(read(), cut, None)
@@ -162,12 +186,6 @@ def text_between(documents: Iterable[Document], begin: int, end: int | None) -> 
         if end is not None and at >= end:
             return
         yield Document(document.name, inside(document.pieces))
-
-
-def _tokenizer(size: int | None, documents: Callable[[], Iterator[Document]]) -> Tokenizer:
-    if size is None:
-        return ByteTokenizer()
-    return BPETokenizer.train(chain.from_iterable(document.pieces for document in documents()), vocab_size=size)
 
 
 def _stamp(path: Path) -> list[object]:

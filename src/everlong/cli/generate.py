@@ -40,7 +40,10 @@ def generate(
     from everlong.generate import Sampler
     from everlong.run import load
     from everlong.session import Session
+    from everlong.storage import require_place
 
+    if save_memory is not None:
+        require_place(save_memory)
     if threads:
         torch.set_num_threads(threads)
     sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from everlong.cli.corpus import HELD_OUT, Source, parse_tokenizer
+from everlong.cli.corpus import HELD_OUT, Source
 from everlong.cli.output import say
-from everlong.data import BPETokenizer, ByteTokenizer, ExampleStore, Tokenizer
+from everlong.data import ExampleStore, Tokenizer
 from everlong.data.examples import Values
 from everlong.data.labelled import (
     LABELLED_FIELDS,
@@ -45,8 +45,7 @@ def build_labelled(source: Source, options: LabelledOptions, folder: Path, held_
             f"all texts have the same label, '{labels[0]}', so there is nothing to tell apart. "
             "Give texts of two labels or more."
         )
-    size = parse_tokenizer(source.tokenizer)
-    tokenizer = ByteTokenizer() if size is None else BPETokenizer.train((t.text for t in learned()), vocab_size=size)
+    tokenizer = source.make_tokenizer(lambda: (labelled.text for labelled in learned()))
     if next(aside(), None) is not None:
         store_labelled(aside(), labels, tokenizer, options, held_out)
     store = store_labelled(learned(), labels, tokenizer, options, folder)

@@ -16,7 +16,6 @@ from everlong.cli.corpus import (
     Source,
     build_stores,
     open_stores,
-    parse_tokenizer,
     remove_stores,
     require_source,
 )
@@ -77,7 +76,7 @@ def text_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, res
     read = read_dialogues if task == "dialogue" else partial(read_documents, separator=source.separator)
 
     def build() -> None:
-        recipe.check(vocab_size=parse_tokenizer(source.tokenizer) or 256)
+        recipe.check(vocab_size=source.vocab_size)
         world.on_main(lambda: _reading(source, out, lambda: build_stores(source, out, read)))
 
     with _kept(source, out, (STORE, VALID), build, source.facts(), world=world, resume=resume):
@@ -85,12 +84,13 @@ def text_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, res
         # Refuses text too short for its lanes before anything else is written.
         LaneReader(corpus.train, lanes=recipe.training.lanes, chunk=recipe.training.chunk, world=world.size)
         held_out = f", {corpus.valid.n_tokens:,} held out" if corpus.valid else ""
+        documents = f"{corpus.train.n_documents:,} document{'' if corpus.train.n_documents == 1 else 's'}"
         yield Lessons(
             data=corpus.train,
             valid=corpus.valid,
             tokenizer=corpus.tokenizer,
             sizes={"vocab_size": corpus.tokenizer.vocab_size},
-            introduction=f"{corpus.train.n_tokens:,} tokens in {corpus.train.n_documents:,} documents{held_out}",
+            introduction=f"{corpus.train.n_tokens:,} tokens in {documents}{held_out}",
             then=THEN[task],
         )
 
@@ -156,7 +156,7 @@ def example_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, 
             tokenizer=found.tokenizer,
             sizes=FORMATS[task].sizes(found.train, found.tokenizer),
             introduction=f"{len(found.train):,} examples of {task}{held_out}",
-            then="eval {run}",
+            then="eval {run}" if found.valid else "eval {run} --data PATH",
         )
 
 

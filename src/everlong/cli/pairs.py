@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 
-from everlong.cli.corpus import HELD_OUT, Source, parse_tokenizer
+from everlong.cli.corpus import HELD_OUT, Source
 from everlong.config import Config
-from everlong.data import BPETokenizer, ByteTokenizer, Tokenizer
+from everlong.data import Tokenizer
 from everlong.data.pair_store import build_pairs
 from everlong.data.pairs import Pair, read_pairs
 
@@ -27,17 +27,15 @@ def build_translations(source: Source, options: PairOptions, train: Path, held_o
         ConfigError: the tokenizer is not known.
         DataError: there are no pairs, or they cannot be read.
     """
-    size = parse_tokenizer(source.tokenizer)
     count = sum(1 for _ in read_pairs(source.data))
     cut = count if source.valid else count - count // HELD_OUT
 
     def learned() -> Iterator[Pair]:
         return islice(turned(read_pairs(source.data), options), cut)
 
-    tokenizer: Tokenizer = ByteTokenizer()
-    if size is not None:
-        texts = chain.from_iterable((pair.source, "\n", pair.target, "\n") for pair in learned())
-        tokenizer = BPETokenizer.train(texts, vocab_size=size)
+    tokenizer = source.make_tokenizer(
+        lambda: chain.from_iterable((pair.source, "\n", pair.target, "\n") for pair in learned())
+    )
     build_pairs(learned(), tokenizer, train)
     if source.valid or cut < count:
         rest = read_pairs(source.valid) if source.valid else islice(read_pairs(source.data), cut, None)

@@ -1,7 +1,7 @@
 """What to train and how: the words of a command line, a settings file and an earlier run, made into one recipe."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, final
 
@@ -13,6 +13,7 @@ from everlong.data.synthetic import RULES
 from everlong.errors import ConfigError, RunError
 from everlong.models import create_model, describe_model
 from everlong.models.base import Model
+from everlong.run import model_of
 from everlong.train import TrainConfig
 from everlong.train.config import TaskName
 from everlong.train.folder import rules_of
@@ -78,12 +79,35 @@ def new_recipe(architecture: str, layers: Sequence[Mapping[str, Any]]) -> Recipe
     )
 
 
+def started_recipe(start: Path, architecture: str, layers: Sequence[Mapping[str, Any]]) -> Recipe:
+    """The recipe of a new run that begins with the weights of another one: its model, some fields changed.
+
+    Raises:
+        ConfigError: a field is unknown or does not fit, or the task is for other models.
+        RunError: another architecture is asked for, or there is no run.
+        DamagedFile: its ``config.json`` is altered.
+    """
+    theirs, fields = model_of(start)
+    if architecture not in ("", theirs):
+        raise RunError(
+            f"the weights in {start} are those of a {theirs}, not of a {architecture}. "
+            f"Name {theirs}, or leave out --from."
+        )
+    recipe = new_recipe(theirs, layers)
+    return replace(recipe, fields={**chosen(fields), **recipe.fields})
+
+
+def chosen(fields: Fields) -> Fields:
+    """The fields of a model that somebody chose, without those that followed from the data."""
+    return {name: value for name, value in fields.items() if name not in FROM_DATA}
+
+
 def resumed_recipe(run: Path, architecture: str, layers: Sequence[Mapping[str, Any]]) -> Recipe:
     """The recipe of a run that goes on: what its folder says, with what is given now in its place.
 
     Raises:
         ConfigError: a field is unknown or does not fit.
-        RunError: another architecture is asked for.
+        RunError: another architecture or task is asked for.
         DamagedFile: ``config.json`` or ``train.json`` is missing or altered, or what sequences are drawn from is.
         DataError: what sequences are drawn from does not suffice for the new fields.
     """
@@ -91,13 +115,14 @@ def resumed_recipe(run: Path, architecture: str, layers: Sequence[Mapping[str, A
     theirs = str(about["architecture"])
     if architecture not in ("", theirs):
         raise RunError(f"the run in {run} is a {theirs}, not a {architecture}. Resume it without naming a model.")
-    stored = {name: value for name, value in cast("Fields", about["model"]).items() if name not in FROM_DATA}
     before = cast("Fields", how["training"])
     task = before["task"]
     given = _assign(theirs, layers, task)
+    if given["train"].get("task", task) != task:
+        raise RunError(f"the run in {run} learns task={task}, not {given['train']['task']}. Resume it without --task.")
     return Recipe(
         architecture=theirs,
-        fields={**stored, **given["model"]},
+        fields={**chosen(cast("Fields", about["model"])), **given["model"]},
         training=TrainConfig.parse(_limits(given["train"], before=before)),
         options=_changed_options(run, task, given["task"]),
     )

@@ -37,7 +37,7 @@ def read_fields(path: Path) -> Fields:
         ConfigError: the file cannot be read, is neither JSON nor TOML, or holds no table.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"cannot read --config {path}: {reason}. Give a JSON or TOML file.") from error

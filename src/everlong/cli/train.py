@@ -43,7 +43,17 @@ def train(
             metavar="TASK",
         ),
     ] = None,
-    tokenizer: Annotated[str, typer.Option(help="byte, or bpe:SIZE, which is trained on --data.")] = "byte",
+    tokenizer: Annotated[
+        str | None, typer.Option(help="byte, or bpe:SIZE, which is trained on --data; byte unless given.")
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="DIR",
+            help="Begin with the weights and the tokenizer of another run, or of what everlong convert wrote.",
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Updates in all; 1000 unless given.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time in all; alone, it is the only limit.")] = None,
     lanes: Annotated[int | None, typer.Option(help="Streams read side by side; 8 unless given.")] = None,
@@ -74,26 +84,36 @@ def train(
     layers = [read_fields(config) if config else {}, merge_fields(parse_assignments(assign or []), given)]
     if task == "story":
         raise ConfigError("stories are learned as any other text. Leave out --task story; everlong eval knows it.")
-    if not resume and not model:
+    if not resume and not model and not start:
         raise ConfigError("no model is named. Write everlong train MODEL, for example transformer-xl.")
+    if resume and start:
+        raise ConfigError("--resume goes on with the run in --out, which knows what it began with. Leave out --from.")
+    if tokenizer and start:
+        raise ConfigError("--from brings the tokenizer that its weights belong to. Leave out --tokenizer.")
 
     from everlong.cli.corpus import Source
     from everlong.cli.lessons import course
-    from everlong.cli.recipe import new_recipe, resumed_recipe
+    from everlong.cli.recipe import new_recipe, resumed_recipe, started_recipe
     from everlong.cli.training import run_training
     from everlong.train.folder import require_usable
 
     require_usable(out, resume=resume)
-    recipe = resumed_recipe(out, model, layers) if resume else new_recipe(model, layers)
+    if resume:
+        recipe = resumed_recipe(out, model, layers)
+    else:
+        recipe = started_recipe(start, model, layers) if start else new_recipe(model, layers)
     about_text = {
         "--data": bool(data),
         "--valid": bool(valid),
         "--document-separator": document_separator is not None,
-        "--tokenizer": tokenizer != "byte",
+        "--tokenizer": tokenizer is not None,
+        "--from": start is not None,
         "--chunk": chunk is not None,
     }
     lessons = course(recipe.training.task)
-    unused = [name for name, asked in about_text.items() if asked and name not in lessons.takes]
+    # A task that takes any tokenizer takes that of other weights, and so the weights.
+    takes = lessons.takes | ({"--from"} if "--tokenizer" in lessons.takes else set())
+    unused = [name for name, asked in about_text.items() if asked and name not in takes]
     if unused:
         raise ConfigError(
             f"task={recipe.training.task} has no use for {', '.join(unused)}: {lessons.why}. "
@@ -101,7 +121,15 @@ def train(
         )
     if "--data" in lessons.takes and not resume and not data:
         raise ConfigError(f"{lessons.missing}. Write --data and the names of files or folders.")
-    source = Source(data=tuple(data or ()), valid=tuple(valid or ()), separator=document_separator, tokenizer=tokenizer)
-    code = run_training(recipe, source, out, resume=resume, threads=threads, as_json=as_json)
+    fixed = [name for name in ("--valid", "--document-separator", "--tokenizer") if about_text[name]]
+    if resume and fixed and not data:
+        raise ConfigError(
+            f"--resume goes on with what the run has made of its data, which {', '.join(fixed)} cannot change. "
+            "Leave that out, or begin a new run in another folder."
+        )
+    source = Source(
+        data=tuple(data or ()), valid=tuple(valid or ()), separator=document_separator, tokenizer=tokenizer or "byte"
+    )
+    code = run_training(recipe, source, out, start=start, resume=resume, threads=threads, as_json=as_json)
     if code:
         raise typer.Exit(code)

@@ -1,7 +1,8 @@
 """A training run from its first lesson to its last word, on one process or on all that torchrun started."""
 
 import shlex
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +13,41 @@ from everlong.cli.lessons import course
 from everlong.cli.output import answer, say
 from everlong.cli.progress import reporting
 from everlong.cli.recipe import Recipe
+from everlong.cli.start import started, tell
 from everlong.models import LanguageModel
 from everlong.models.base import Model
 from everlong.train import Result, join_world, rank_device, train
 from everlong.train.loop import ignore
+from everlong.train.tasks import make_task
 from everlong.wording import bytes_text, duration_text
 
 INTERRUPTED = 130
 
 
-def run_training(recipe: Recipe, source: Source, out: Path, *, resume: bool, threads: int, as_json: bool) -> int:
+def run_training(
+    recipe: Recipe, source: Source, out: Path, *, start: Path | None, resume: bool, threads: int, as_json: bool
+) -> int:
     """Build the stores where there are none, train, and say how it ended; the exit code, 130 after Ctrl-C.
+
+    With a `start`, the weights are those of the run in that folder.
 
     Raises:
         EverlongError: something given does not fit; what was there before is as it was.
     """
     if threads:
         torch.set_num_threads(threads)
-    begin = course(recipe.training.task).open
-    with join_world(rank_device()) as world, begin(recipe, source, out, world=world, resume=resume) as lessons:
-        model = recipe.build(**lessons.sizes).to(rank_device())
+    with ExitStack() as stack:
+        world = stack.enter_context(join_world(rank_device()))
+        began = stack.enter_context(started(recipe, start, out, world=world, resume=resume))
+        source = replace(source, start=began.folder if began else None)
+        begin = course(recipe.training.task).open
+        lessons = stack.enter_context(begin(recipe, source, out, world=world, resume=resume))
+        model = (began.model if began else recipe.build(**lessons.sizes)).to(rank_device())
         if world.is_main:
             say(f"{_introduction(recipe, model)} · {lessons.introduction}")
+        if began and start and world.is_main:
+            task = make_task(model, lessons.data, lessons.valid, recipe.training, lessons.tokenizer)
+            say(tell(began, start, task.objective.model))
         with reporting() if world.is_main else nullcontext(ignore) as report:
             result = train(
                 model,

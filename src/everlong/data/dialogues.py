@@ -144,5 +144,5 @@ def _turn(said: object, place: str, remedy: str) -> str:
         utf8(speaker)
         utf8(text)
     except DataError as error:
-        raise DataError(f"{place} is no text: {error}") from error
+        raise DataError(f"{place} holds half a character: {error}") from error
     return turn(speaker.strip(), text)

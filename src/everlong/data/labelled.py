@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from everlong.config import Config
 from everlong.data.examples import Example
+from everlong.data.pretrained import PretrainedTokenizer
 from everlong.data.records import Record, read_records
 from everlong.data.sections import SectionUnit, sections
 from everlong.data.text import text_files
@@ -35,7 +36,7 @@ class LabelledOptions(Config):
     longest: int = Field(default=256, ge=1)
     """Tokens of a section; a longer one is cut."""
     limit: int = Field(default=0, ge=0)
-    """Tokens of a text that are read, from its beginning; 0 for all."""
+    """Tokens of a text that are read, from its beginning; 0 for all. Symbols around a text count."""
 
 
 @final
@@ -108,15 +109,28 @@ class Sectioned:
 
 
 def in_tokens(text: str, tokenizer: Tokenizer, options: LabelledOptions) -> Sectioned:
-    """The tokens of a text, section by section."""
+    """The tokens of a text, section by section; between two symbols where a pre-trained encoder saw every text so.
+
+    Raises:
+        DataError: the limit leaves no room between the symbols.
+    """
     tokens: list[int] = []
     begins: list[int] = []
     for section in sections(text, options.unit):
         ids = tokenizer.encode(section)
         begins += range(len(tokens), len(tokens) + len(ids), options.longest)
         tokens += ids
-    kept = min(len(tokens), options.limit or len(tokens))
-    return Sectioned(tokens[:kept], [at for at in begins if at < kept], len(tokens) - kept)
+    framed = tokenizer.framed if isinstance(tokenizer, PretrainedTokenizer) and tokens else list[int]
+    symbols = len(framed([]))
+    if options.limit and options.limit <= symbols:
+        raise DataError(
+            f"limit={options.limit} leaves no room for a text between the {symbols} symbols around it. "
+            f"Give more than {symbols}, or 0 for all of each text."
+        )
+    kept = min(len(tokens), options.limit - symbols if options.limit else len(tokens))
+    # The first section begins with the symbol before the text.
+    begins = [at + symbols // 2 if at else 0 for at in begins if at < kept]
+    return Sectioned(framed(tokens[:kept]), begins, len(tokens) - kept)
 
 
 @final

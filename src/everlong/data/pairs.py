@@ -64,11 +64,16 @@ def text_lines(path: Path) -> Iterator[str]:
 
 def _from_json(paths: Sequence[Path]) -> Iterator[Pair]:
     for path in paths:
+        empty = True
         for record in read_records(path, example='{"source": "...", "target": "..."}'):
+            empty = False
             yield _checked(record.text("source"), record.text("target"), record.place)
+        if empty:
+            raise DataError(f"{path} has no pairs in it. {REMEDY}")
 
 
 def _side_by_side(sources: Path, targets: Path) -> Iterator[Pair]:
+    empty = True
     for number, (source, target) in enumerate(zip_longest(text_lines(sources), text_lines(targets)), start=1):
         if source is None or target is None:
             short, long = (sources, targets) if source is None else (targets, sources)
@@ -77,7 +82,10 @@ def _side_by_side(sources: Path, targets: Path) -> Iterator[Pair]:
                 "Give two files with a line for each line."
             )
         if source.strip() or target.strip():
+            empty = False
             yield _checked(source, target, f"line {number} of {sources} and {targets}")
+    if empty:
+        raise DataError(f"{sources} and {targets} have no pairs in them. {REMEDY}")
 
 
 def _checked(source: str, target: str, place: str) -> Pair:

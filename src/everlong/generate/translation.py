@@ -92,6 +92,6 @@ def _translate(lines: list[str], model: AnySeq2Seq, tokenizer: Tokenizer, decodi
     )
     for hypotheses in found:
         best = hypotheses[0]
-        # A token of several bytes may have a line feed among them, though no target ever had one.
-        text = tokenizer.decode(best.tokens).replace("\n", " ")
+        # No target had a line's end in it, but a model may write one: a return, or a line feed within a token.
+        text = tokenizer.decode(best.tokens).replace("\n", " ").replace("\r", " ")
         yield Translation(text=text, score=best.score, ended=best.ended)

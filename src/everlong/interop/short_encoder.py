@@ -105,8 +105,9 @@ def read_short_encoder(folder: Path) -> ShortEncoder:
             f"there is no folder {folder}. Give one with config.json, model.safetensors and tokenizer.json."
         )
     path = folder / CONFIG
+    data = read_bytes(path)
     try:
-        fields: object = json.loads(read_bytes(path))
+        fields: object = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise DamagedFile(f"{path} is no JSON ({error}). Use another copy of it.") from error
     if not isinstance(fields, dict):

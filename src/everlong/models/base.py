@@ -95,6 +95,11 @@ class Model(nn.Module, ABC):
         return self._config
 
     @property
+    def backbone(self) -> "Model":
+        """The model without the head that a task put on it: itself, unless there is such a head."""
+        return self
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device

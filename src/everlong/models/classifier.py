@@ -28,6 +28,11 @@ class Classifier(Model):
         head = ClassHead(width=self.config.d_model, n_labels=len(self.labels), dropout=self.config.dropout)
         self.classes = head.to(encoder.device, encoder.dtype)
 
+    @property
+    def backbone(self) -> Encoder:
+        """The encoder."""
+        return self.encoder
+
     if TYPE_CHECKING:
 
         def __call__(

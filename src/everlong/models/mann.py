@@ -8,6 +8,10 @@ A key is both what is sought and what is written: beside what was read at the st
 that were used least, which are emptied first. There are exactly that many, ties broken by index. `alpha` is one learned
 number, and usage carries no gradient. Keys stay within tanh: what is added in a step is bounded.
 
+The paper's reads are never sharp: of 128 slots one that is all a key asks for, among empty ones, gets e / (e + 127) of
+the weight, 2%. With `strengths` each head tells how much its cosines are multiplied by, at least 1, as an NTM's and a
+DNC's heads do (Graves et al., 2016).
+
 A task presents each input with the answer to the one before it, and begins every episode as a document: the memory is
 wiped there.
 """
@@ -36,6 +40,8 @@ class MANNConfig(MachineConfig):
 
     usage_decay: float = Field(default=0.99, ge=0.0, lt=1.0)
     """What is left of a slot's usage after a step."""
+    strengths: bool = False
+    """Whether heads tell how sharply they read."""
 
     @model_validator(mode="after")
     def _enough_slots(self) -> Self:
@@ -93,20 +99,26 @@ class _Factors(NamedTuple):
 class MANNAccess:
     """Each head reads with its key, and writes it."""
 
-    def __init__(self, *, n_reads: int, slot_size: int, usage_decay: float) -> None:
-        self.n_reads, self.usage_decay = n_reads, usage_decay
-        self.interface = Interface({"keys": ("tanh", n_reads * slot_size), "alpha": ("sigmoid", 1)})
+    def __init__(self, *, n_reads: int, slot_size: int, usage_decay: float, strengths: bool) -> None:
+        self.n_reads, self.usage_decay, self.strengths = n_reads, usage_decay, strengths
+        self.interface = Interface(
+            {
+                "keys": ("tanh", n_reads * slot_size),
+                "strengths": ("oneplus", n_reads * strengths),
+                "alpha": ("sigmoid", 1),
+            }
+        )
 
     def step(self, told: Told, leaves: Leaves) -> tuple[Read, Leaves, Any]:
         """Empty, write, read, count."""
         matrix, usage, before = leaves
         lanes = len(told)
-        keys, alpha = self.interface.cut(told)
+        keys, strengths, alpha = self.interface.cut(told)
         keys, alpha = keys.view(lanes, self.n_reads, -1), alpha[..., None]
         unused = least_used(usage, self.n_reads)
         writing = write_weights(unused, before, alpha)
         matrix = torch.baddbmm(matrix * (1 - unused)[..., None], writing.mT, keys)
-        asked = ask(keys, torch.ones_like(keys[..., 0]), None)
+        asked = ask(keys, strengths if self.strengths else torch.ones_like(keys[..., 0]), None)
         found = find(matrix, asked.query, inverse_lengths(matrix, None))
         usage = torch.add(found.weights.sum(dim=1) + writing.sum(dim=1), usage, alpha=self.usage_decay)
         read = torch.bmm(found.weights, matrix).view(lanes, -1)
@@ -138,10 +150,12 @@ class MANNAccess:
         d_matrix.baddbmm_(k.found.weights.mT, d_read)
         d_query, d_inverse = find_back(k.found, k.matrix, k.asked.query, d_found, d_matrix)
         inverse_lengths_back(k.matrix, None, f.cubed, d_inverse.sum(dim=1, keepdim=True), d_matrix)
-        d_keys = ask_back(f.unit, k.asked.scale, d_query)[0].baddbmm_(k.writing, d_matrix)
+        d_keys, d_strengths = ask_back(f.unit, k.asked.scale, d_query)
+        d_keys.baddbmm_(k.writing, d_matrix)
         d_writing = torch.bmm(k.keys, d_matrix.mT)
         d_alpha = (d_writing * f.difference).sum(dim=(1, 2))
-        d_told = torch.cat([d_keys.flatten(1), d_alpha[:, None]], dim=1)
+        d_strengths = d_strengths[:, : self.n_reads * self.strengths]
+        d_told = torch.cat([d_keys.flatten(1), d_strengths, d_alpha[:, None]], dim=1)
         return d_told, (d_matrix.mul_(f.held), torch.zeros_like(d_usage), d_writing.mul_(k.alpha))
 
 
@@ -154,9 +168,14 @@ class MANN(MachineModel[MANNMemory]):
     def __init__(self, config: MANNConfig) -> None:
         super().__init__(
             config,
-            MANNAccess(n_reads=config.n_reads, slot_size=config.slot_size, usage_decay=config.usage_decay),
+            MANNAccess(
+                n_reads=config.n_reads,
+                slot_size=config.slot_size,
+                usage_decay=config.usage_decay,
+                strengths=config.strengths,
+            ),
         )
-        self.interface = nn.Linear(config.d_model, config.n_reads * config.slot_size)
+        self.interface = nn.Linear(config.d_model, config.n_reads * (config.slot_size + config.strengths))
         self.alpha = nn.Parameter(torch.zeros(1))
 
     @property

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from everlong.errors import ContractViolation
+from everlong.errors import ConfigError, ContractViolation
 from everlong.models.seq2seq import Seq2Seq
 from everlong.testing.lanes import law_4_isolated, law_5_idle_means_idle
 from everlong.testing.life import law_8_round_trip, law_9_alive
@@ -111,7 +111,16 @@ def broken_laws(
         vocab_size: how many tokens there are; ``model.config.vocab_size`` if not given.
         length: tokens that each lane reads; give more than the model's memory holds, or a model with a small memory.
         seed: of weights' noise and streams.
+
+    Raises:
+        ConfigError: it has no ``init_memory``, the size of the vocabulary is not known, or it or ``length`` is too
+            small to judge by.
     """
+    if not callable(getattr(model, "init_memory", None)):
+        raise ConfigError(
+            f"{type(model).__name__} has no init_memory(lanes), so it has no memory to be heard on. Write that method, "
+            "or hear an encoder with verify_encoder."
+        )
     subject = Subject.of(model, vocab_size=vocab_size, length=length, seed=seed)
     broken: dict[str, ContractViolation] = {}
     for law in laws_for(model):
@@ -138,7 +147,8 @@ def verify_contract(model: nn.Module, *, vocab_size: int | None = None, length: 
 
     Raises:
         ContractViolation: a law is broken; the message says which, what differed and by how much.
-        ConfigError: the size of the vocabulary is not known.
+        ConfigError: it has no ``init_memory``, the size of the vocabulary is not known, or it or ``length`` is too
+            small to judge by.
     """
     broken = broken_laws(model, vocab_size=vocab_size, length=length, seed=seed)
     if broken:

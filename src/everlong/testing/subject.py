@@ -16,6 +16,8 @@ from everlong.models.seq2seq import Seq2Seq, SourceMemory
 from everlong.testing.reading import Reading
 
 LANES = 3
+SHORTEST = 10
+"""Tokens that a stream has at least: some laws cut it, or end lanes, among the first nine."""
 
 Mode = Literal["training", "evaluating", "decoding"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -59,7 +61,8 @@ class Subject:
         """A subject made of a copy of `model`, which itself stays as it is; an encoder-decoder has read sources.
 
         Raises:
-            ConfigError: the size of the vocabulary is not given and the model has no ``config.vocab_size``.
+            ConfigError: the size of the vocabulary is not given and the model has no ``config.vocab_size``; or there
+                are too few tokens in it, or in a stream, to tell whether a law is kept.
         """
         if vocab_size is None:
             vocab_size = getattr(getattr(model, "config", None), "vocab_size", None)
@@ -67,6 +70,9 @@ class Subject:
             raise ConfigError(
                 f"{type(model).__name__} has no config.vocab_size. Give verify_contract(model, vocab_size=...)."
             )
+        for name, (size, least) in {"vocab_size": (vocab_size, 2), "length": (length, SHORTEST)}.items():
+            if size < least:
+                raise ConfigError(f"{name}={size} is too small to hear a model on the laws. Give {least} or more.")
         floats = [p.dtype for p in model.parameters() if p.is_floating_point()]
         with torch.random.fork_rng(devices=[]):
             ours = without_dropout(model).double()

@@ -14,6 +14,7 @@ from everlong.errors import DataError
 from everlong.evaluate.classes import evaluate_classes, tell
 from everlong.memory import Memory
 from everlong.models import Encoder
+from everlong.models.base import Model
 from everlong.models.classifier import Classifier
 from everlong.train.example_task import ExampleTask
 from everlong.train.objective import Objective
@@ -50,12 +51,8 @@ class Classify(ExampleTask[Texts]):
 
     def __init__(self, given: Given) -> None:
         assert isinstance(given.data, ExampleStore)
-        assert isinstance(given.model, Encoder)
         self.labels = labels_of(given.data)
-        # The seed decides the weights of the head, as it did those of the encoder.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(given.config.seed)
-            classifier = Classifier(given.model, self.labels)
+        classifier = classifier_of(given.model, self.labels, seed=given.config.seed)
         super().__init__(ClassLoss(classifier, precision=given.config.precision), given)
 
     def require_fitting(self) -> None:
@@ -91,6 +88,16 @@ class Classify(ExampleTask[Texts]):
             figures={"valid_accuracy": found.accuracy, "valid_macro_f1": found.macro_f1},
             remark=f"{found.accuracy:.1%} of labels told, macro-F1 {found.macro_f1:.3f}",
         )
+
+
+def classifier_of(model: Model, labels: tuple[str, ...], *, seed: int) -> Classifier:
+    """The model itself if it tells these labels; else its encoder with a new head, which the seed decides."""
+    if isinstance(model, Classifier) and model.labels == labels:
+        return model
+    assert isinstance(model.backbone, Encoder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Classifier(model.backbone, labels)
 
 
 def labels_of(store: ExampleStore) -> tuple[str, ...]:

@@ -28,9 +28,11 @@ TRAIN, LOCK = "train.json", ".lock"
 CONVERTED_FROM = "converted_from"
 """What a run that was converted says of its data: the folder it was made from."""
 EXAMPLES, HELD_OUT_EXAMPLES = "examples", "examples-valid"
+START = "start"
+"""A run within a run: what it began with, where that was another run's weights."""
 OURS = {
     *(CONFIG, TRAIN, LOCK, CHECKPOINTS, "metrics.jsonl", "tensorboard", "tokenizer.json"),
-    *("store", "valid", EXAMPLES, HELD_OUT_EXAMPLES, PICTURES),
+    *("store", "valid", EXAMPLES, HELD_OUT_EXAMPLES, PICTURES, START),
 }
 
 
@@ -76,7 +78,7 @@ def require_usable(folder: Path, *, resume: bool) -> None:
     if resume and (folder / TRAIN).is_file() and CONVERTED_FROM in data_of(folder):
         raise RunError(
             f"the run in {folder} was converted and not trained, so there is nothing to resume. "
-            "Load it (everlong.load) and train its model in another folder."
+            f"Begin a run with it in another folder: everlong train MODEL --from {folder}."
         )
     if resume or not folder.exists():
         return

@@ -58,8 +58,9 @@ def hidden_tokens(given: Given) -> "HiddenTokens":
         ConfigError: there is no tokenizer.
     """
     data, valid, tokenizer = _texts(given)
-    assert isinstance(given.model, Encoder)
-    return HiddenTokens(given.model, data, valid, given.config, tokenizer)
+    encoder = given.model.backbone
+    assert isinstance(encoder, Encoder)
+    return HiddenTokens(encoder, data, valid, given.config, tokenizer)
 
 
 def _texts(given: Given) -> tuple[TokenStore, TokenStore | None, Tokenizer]:

@@ -31,6 +31,12 @@ def run(job: Job) -> dict[str, Any]:
     return {**job.asked, "found": job.seed * 2}
 
 
+def run_but_not_zero(job: Job) -> dict[str, Any]:
+    if job.seed == 0:
+        raise ValueError("seed 0 failed")
+    return run(job)
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     return f"{len(rows)} rows"
 
@@ -53,6 +59,14 @@ def test_runs_that_have_a_result_are_kept(
     ]
     assert sorted((tmp_path / "calls").read_text().split()) == ["a1", "b0", "b1"]
     assert capsys.readouterr().err.split("\n")[-2] == "3 rows"
+
+
+def test_a_run_that_fails_costs_no_other_its_result(tmp_path: Path) -> None:
+    result, job = tmp_path / "r.json", Job("b", 0, tmp_path / "calls")
+    jobs = [job, replace(job, seed=1), replace(job, seed=2)]
+    with pytest.raises(ValueError, match="seed 0 failed"):
+        run_all(jobs, result, run=run_but_not_zero, table=table, order=["b"], processes=1)
+    assert [row["seed"] for row in json.loads(result.read_text())["rows"]] == [1, 2]
 
 
 def test_options_are_those_of_every_comparison() -> None:

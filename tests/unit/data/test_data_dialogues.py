@@ -87,12 +87,10 @@ def test_what_is_no_dialogue(record: dict[str, Any], message: str, tmp_path: Pat
 
 
 def test_half_characters_and_empty_files(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"turns": [["A", "x\\ud800"]]}\n')
-    with pytest.raises(DataError, match=r"turn 1 of .*:1 is no text: character 1 of the text is half a character"):
-        texts(tmp_path / "a.jsonl")
-    (tmp_path / "a.jsonl").write_text('{"turns": [["A\\ud800", "x"]]}\n')
-    with pytest.raises(DataError, match=r"turn 1 of .*:1 is no text: character 1 of the text is half"):
-        texts(tmp_path / "a.jsonl")
+    for said in ('["A", "x\\ud800"]', '["A\\ud800", "x"]'):
+        (tmp_path / "a.jsonl").write_text(f'{{"turns": [{said}]}}\n')
+        with pytest.raises(DataError, match=r"turn 1 of .*a\.jsonl:1 holds half a character: character 1 of the text"):
+            texts(tmp_path / "a.jsonl")
     (tmp_path / "b.jsonl").write_text("\n")
     with pytest.raises(DataError, match=r"b\.jsonl has no dialogues in it\. Give JSON lines such as"):
         texts(tmp_path / "b.jsonl")

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.pretrained_folders import PAIRS, byte_pairs
 
-from everlong.data import ByteTokenizer
+from everlong.data import ByteTokenizer, PretrainedTokenizer
 from everlong.data.labelled import (
     LabelledOptions,
     LabelledText,
@@ -82,6 +83,21 @@ def test_sections_are_sentences_and_an_endless_one_is_cut() -> None:
 def test_a_limit_leaves_out_the_end_and_says_how_much() -> None:
     found = in_tokens("One. Two! Three?", BYTES, LabelledOptions(limit=7))
     assert (bytes(found.tokens), found.begins, found.left_out) == (b"One. Tw", [0, 5], 9)
+
+
+def test_a_pretrained_tokenizer_has_its_symbols_around_a_text() -> None:
+    rules = json.loads(byte_pairs().to_str())
+    tokenizer = PretrainedTokenizer(rules, PAIRS)
+    first, last = tokenizer.first, tokenizer.last
+    text = tokenizer.encode("One. Two!")
+    found = in_tokens("One. Two!", tokenizer, LabelledOptions())
+    assert (found.tokens, found.begins, found.left_out) == ([first, *text, last], [0, 6], 0)
+    assert tokenizer.decode(found.tokens[6:-1]) == "Two!"
+    found = in_tokens("One. Two!", tokenizer, LabelledOptions(limit=7))
+    assert (found.tokens, found.begins, found.left_out) == ([first, *text[:5], last], [0], 4)
+    assert in_tokens("", tokenizer, LabelledOptions()).tokens == []
+    with pytest.raises(DataError, match="limit=2 leaves no room for a text between the 2 symbols around it"):
+        in_tokens("One.", tokenizer, LabelledOptions(limit=2))
 
 
 def test_texts_side_by_side() -> None:

@@ -67,6 +67,12 @@ def test_files_that_do_not_go_together(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"two.de has 1 lines and .*one.en has more"):
         list(read_pairs([two, one]))
     two.write_text("A\n\n")
+    (tmp_path / "none.jsonl").write_text("\n")
+    with pytest.raises(DataError, match=r"none.jsonl has no pairs in it\. Give JSON lines such as"):
+        list(read_pairs([tmp_path / "none.jsonl"]))
+    (tmp_path / "none").write_text("\n\n")
+    with pytest.raises(DataError, match=r"none and .*none have no pairs in them\. Give JSON lines"):
+        list(read_pairs([tmp_path / "none", tmp_path / "none"]))
     with pytest.raises(DataError, match=r"line 2 of .*one.en and .*two.de has an empty target"):
         list(read_pairs([one, two]))
     for paths in ([one], [one, json_file(tmp_path / "a.jsonl")], [one, two, one], []):

@@ -134,6 +134,9 @@ def test_a_config_that_is_no_json(text: str, tmp_path: Path) -> None:
     (folder / "config.json").write_text(text)
     with pytest.raises(DamagedFile, match=r"config\.json is no JSON"):
         everlong.convert(folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(DamagedFile, match=r"^cannot read .*config\.json: No such file or directory\. Check the"):
+        everlong.convert(folder)
 
 
 def test_a_config_that_is_no_object(tmp_path: Path) -> None:

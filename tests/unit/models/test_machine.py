@@ -18,6 +18,7 @@ from everlong.testing.subject import stir_weights
 NAMES = ["ntm", "dnc", "mann"]
 SIZES = {"vocab_size": 11, "d_model": 8, "n_layers": 1, "memory_slots": 6, "slot_size": 4, "n_reads": 2}
 REPAIRS = {"deallocate": True, "mask_keys": True, "sharpen_links": True}
+VARIANTS = [("ntm", {}), ("dnc", {}), ("dnc", REPAIRS), ("mann", {}), ("mann", {"strengths": True})]
 
 
 def make(name: str, **fields: Any) -> Any:
@@ -220,7 +221,7 @@ def test_what_does_not_fit_a_model_of_vectors(name: str) -> None:
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-42, 1e3, 1e30])
-@pytest.mark.parametrize(("name", "fields"), [("ntm", {}), ("dnc", {}), ("dnc", REPAIRS), ("mann", {})], ids=str)
+@pytest.mark.parametrize(("name", "fields"), VARIANTS, ids=str)
 def test_extreme_inputs_stay_finite_with_their_gradients(name: str, fields: dict[str, Any], scale: float) -> None:
     model = make(name, input_size=5, **fields)
     vectors = (torch.randn(2, 40, 5) * scale).requires_grad_()
@@ -248,7 +249,7 @@ def test_extreme_weights_of_the_interface_stay_finite(name: str, factor: float) 
 
 
 @pytest.mark.parametrize("scale", [1e-42, 1e4])
-@pytest.mark.parametrize(("name", "fields"), [("ntm", {}), ("dnc", {}), ("dnc", REPAIRS), ("mann", {})], ids=str)
+@pytest.mark.parametrize(("name", "fields"), VARIANTS, ids=str)
 def test_extreme_weights_of_everything_stay_finite(name: str, fields: dict[str, Any], scale: float) -> None:
     """The controller and the answer too: where all weights are tiny, and where every gate is shut or open."""
     model = make(name, **fields)

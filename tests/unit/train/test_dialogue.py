@@ -8,12 +8,13 @@ import torch
 from everlong.data import ByteTokenizer, TokenStore
 from everlong.data.dialogues import BETWEEN_SESSIONS, mark, read_dialogues, session_parts, turn
 from everlong.evaluate.parts import evaluate_parts
+from everlong.generate import Sampler
 from everlong.models import create_model
 from everlong.run import load
 from everlong.train import TrainConfig, train
 from tests.dialogues import NAMES, WORDS, conversations, write_lines
 
-STEPS = 200
+STEPS = 250
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -35,10 +36,9 @@ def test_a_name_of_the_first_session_is_known_in_the_second(language: str, tmp_p
     found = evaluate_parts(run.language_model, held_out, tokenizer, session_parts, lanes=24)
     second = found.by_part[1].bits
     bits = {reading: getattr(second, reading) / 24 for reading in ("carried", "reset", "other")}
-    print(language, bits)
     assert second.other is not None
     # One of four names is worth two bits, of which nothing is left to who remembers.
-    assert bits["carried"] < 0.5
+    assert bits["carried"] < 1
     assert bits["reset"] > 2
     assert bits["other"] > 2
     user, system, told, hello, question, answered = WORDS[language]
@@ -46,4 +46,6 @@ def test_a_name_of_the_first_session_is_known_in_the_second(language: str, tmp_p
         session = run.session()
         session.read(turn(user, told.format(name)) + turn(system, hello) + BETWEEN_SESSIONS)
         session.read(turn(user, question) + mark(system))
-        assert session.write(stop="\n", max_new_tokens=20).strip() == answered.format(name)
+        assert session.write(stop="\n", max_new_tokens=20, sampler=Sampler(temperature=0)).strip() == answered.format(
+            name
+        )
