@@ -51,10 +51,10 @@ def require_place(path: Path) -> None:
     """
     with disk_errors(path):
         (path.parent / "..").stat()  # says what is wrong with the parent, be it a file
-        if path.is_dir():
-            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if not os.access(path.parent, os.W_OK):
-            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+    if path.is_dir():
+        raise RunError(f"cannot write {path}: Is a directory. Give the name of a file.")
+    if not os.access(path.parent, os.W_OK):
+        raise RunError(f"cannot write {path}: Permission denied. Choose a place you may write to.")
 
 
 def write_whole(path: Path, data: bytes) -> None:

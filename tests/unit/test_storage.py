@@ -113,20 +113,19 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_a_place_is_refused_before_anything_is_written_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_bytes(b"old")
-    for place, reason in {
-        tmp_path / "nowhere" / "x": "No such file or directory",
-        tmp_path / "file" / "x": "Not a directory",
-        tmp_path: "Is a directory",
-        Path(): "Is a directory",
-    }.items():
-        with pytest.raises(RunError, match=rf"cannot write {place}: {reason}\. Choose a place you may write to"):
-            require_place(place)
-        with pytest.raises(RunError, match=reason):
-            write_whole(place, b"")
+    with pytest.raises(RunError, match=r"cannot write .*nowhere/x: No such file or directory\. Choose a place"):
+        require_place(tmp_path / "nowhere" / "x")
+    with pytest.raises(RunError, match=r"cannot write .*file/x: Not a directory\. Choose a place"):
+        require_place(tmp_path / "file" / "x")
+    for folder in (tmp_path, Path()):
+        with pytest.raises(RunError, match=r"cannot write .*: Is a directory\. Give the name of a file"):
+            require_place(folder)
+        with pytest.raises(RunError, match="Is a directory"):
+            write_whole(folder, b"")
     require_place(tmp_path / "file")
     require_place(tmp_path / "new")
     monkeypatch.setattr("os.access", lambda *_: False)
-    with pytest.raises(RunError, match="Permission denied"):
+    with pytest.raises(RunError, match=r"cannot write .*new: Permission denied\. Choose a place you may write to"):
         require_place(tmp_path / "new")
     assert [found.name for found in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_bytes() == b"old"
