@@ -1,6 +1,5 @@
 """Conversations to a run, what their memory is worth, and a chat in their format; and what is refused on the way."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -113,7 +112,3 @@ def test_what_is_refused(run: Path, cli: CLI, book: Path, tmp_path: Path) -> Non
     words = train_words(run.parent / "train.jsonl", tmp_path / "run")
     cli(*words, "--document-separator", "x").require_refusal("no use for --document-separator", "a document")
     cli(*["bert" if word == "gru" else word for word in words]).require_refusal("bert cannot learn task=dialogue")
-
-
-def test_facts_are_json(run: Path) -> None:
-    assert len(json.loads((run / "train.json").read_text())["data"]["speakers"]) == 2

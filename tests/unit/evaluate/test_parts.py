@@ -105,7 +105,7 @@ def test_lanes_change_nothing_but_whose_memory_the_other_one_is(store: TokenStor
     assert few.total.other is not None
 
 
-def test_a_document_has_the_same_neighbour_as_itself_only_when_alone(tmp_path: Path) -> None:
+def test_a_document_alone_has_no_other(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store", TEXTS[2:3])
     found = evaluate_parts(make_model(), store, ByteTokenizer(), turn_parts, lanes=4)
     assert (found.total.other, found.gain_error) == (None, None)
