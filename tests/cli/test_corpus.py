@@ -12,7 +12,7 @@ from everlong.cli.corpus import (
     parse_tokenizer,
     text_between,
 )
-from everlong.data import ByteTokenizer, Document, TokenStore
+from everlong.data import ByteTokenizer, Document, TokenStore, read_documents
 from everlong.errors import ConfigError, RunError
 
 
@@ -47,7 +47,7 @@ def test_nothing_is_lost_or_repeated(tmp_path: Path) -> None:
     text = "船来了。The ship came.\n" * 50
     (tmp_path / "t.txt").write_text(text, encoding="utf-8")
     source = Source(data=(tmp_path / "t.txt",), valid=(), separator=None, tokenizer="byte")
-    build_stores(source, tmp_path / "run")
+    build_stores(source, tmp_path / "run", read_documents)
     corpus = open_stores(tmp_path / "run")
     assert corpus.valid is not None
     whole = bytes(corpus.train.document(0).tolist() + corpus.valid.document(0).tolist())
@@ -57,7 +57,7 @@ def test_nothing_is_lost_or_repeated(tmp_path: Path) -> None:
 def test_a_tokenizer_never_sees_the_held_out_text(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("aa" * 950 + "zz" * 50)
     source = Source(data=(tmp_path / "t.txt",), valid=(), separator=None, tokenizer="bpe:260")
-    build_stores(source, tmp_path / "run")
+    build_stores(source, tmp_path / "run", read_documents)
     tokenizer = open_stores(tmp_path / "run").tokenizer
     assert len(tokenizer.encode("a" * 8)) < 8
     assert len(tokenizer.encode("z" * 8)) == 8
@@ -66,13 +66,13 @@ def test_a_tokenizer_never_sees_the_held_out_text(tmp_path: Path) -> None:
 def test_stores_are_kept_for_the_same_text_and_refused_for_other(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("text " * 100)
     source = Source(data=(tmp_path / "t.txt",), valid=(), separator=None, tokenizer="byte")
-    build_stores(source, tmp_path / "run")
+    build_stores(source, tmp_path / "run", read_documents)
     before = (tmp_path / "run" / "store" / "tokens.bin").stat().st_mtime_ns
-    build_stores(source, tmp_path / "run")
+    build_stores(source, tmp_path / "run", read_documents)
     assert (tmp_path / "run" / "store" / "tokens.bin").stat().st_mtime_ns == before
     (tmp_path / "t.txt").write_text("other text " * 100)
     with pytest.raises(RunError, match="was built from other text"):
-        build_stores(source, tmp_path / "run")
+        build_stores(source, tmp_path / "run", read_documents)
     assert TokenStore.open(tmp_path / "run" / "store").n_bytes == 475
 
 

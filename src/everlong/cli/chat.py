@@ -1,7 +1,7 @@
 """``everlong chat``: a conversation whose memory is there again tomorrow."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, final
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from everlong.generate import Sampler
     from everlong.session import Session
 
+NAMES = "You", "Everlong"
 HELP = "/save [FILE] keeps the memory · /reset forgets everything · /quit ends"
 
 
@@ -24,8 +25,12 @@ def chat(
         Path | None, typer.Option(metavar="FILE", help="Go on from this file, and keep it up to date after every turn.")
     ] = None,
     speakers: Annotated[
-        str, typer.Option(help="Names before your lines and the model's, with a comma.")
-    ] = "You,Everlong",
+        str | None,
+        typer.Option(
+            help="Names before your lines and the model's, with a comma. Unless given, those of the first dialogue "
+            "that the model learned, or You,Everlong."
+        ),
+    ] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer at most.")] = 256,
     temperature: Annotated[float, typer.Option(help="0 is the most likely token; higher is bolder.")] = 0.8,
     top_k: Annotated[int, typer.Option(help="Draw from so many of the likeliest tokens; 0 is all.")] = 0,
@@ -36,16 +41,19 @@ def chat(
 ) -> None:
     """Talk with a model. It remembers the whole conversation in the same few bytes.
 
-    Each line of yours is a turn; an answer is a line of the model's. /save [FILE], /reset and /quit are commands.
+    Each line of yours is a turn; an answer is a line of the model's. /save [FILE], /reset and /quit are commands. To a
+    model that learned dialogues, going on from a file is another session of the same conversation.
     """
-    names = parse_speakers(speakers)
+    names = parse_speakers(speakers) if speakers is not None else None
 
     import torch
 
+    from everlong.data.dialogues import BETWEEN_SESSIONS
     from everlong.generate import Sampler
     from everlong.run import load
     from everlong.session import Session
     from everlong.storage import require_place
+    from everlong.train.folder import data_of
 
     if session is not None:
         require_place(session)
@@ -56,9 +64,13 @@ def chat(
     begun = session is not None and session.exists()
     model = trained.language_model
     past = Session.load(session, model, trained.tokenizer) if session and begun else trained.session()
+    learned = data_of(run).get("speakers")
+    names = names or learned_names(learned or ())
     talk = Conversation(past, names, file=session, sampler=sampler, seed=seed, max_new_tokens=max_new_tokens)
     beginning = "going on after" if begun else "a new conversation after"
     say(f"{beginning} {past.tokens_read:,} tokens · {bytes_text(past.nbytes)} · {HELP}")
+    if begun and learned is not None:
+        past.read(BETWEEN_SESSIONS)
     for line in lines(names[0]):
         if not talk.take(line):
             break
@@ -74,6 +86,11 @@ def parse_speakers(text: str) -> tuple[str, str]:
     if len(names) != 2 or not all(names) or names[0] == names[1]:
         raise ConfigError(f"--speakers {text} are not two names. Write, for example, --speakers 'Alice,Bob'.")
     return names[0], names[1]
+
+
+def learned_names(found: Sequence[str]) -> tuple[str, str]:
+    """The names of two who spoke in what was learned; where there are no two, ours."""
+    return (found[0], found[1]) if len(found) == 2 else NAMES
 
 
 def lines(name: str) -> Iterator[str]:
@@ -140,10 +157,12 @@ class Conversation:
         return True
 
     def _answer(self, line: str) -> None:
+        from everlong.data.dialogues import mark, turn
+
         you, other = self._names
-        self.session.read(f"{you}: {line}\n{other}:")
+        self.session.read(f"{turn(you, line)}{mark(other)}")
         shown = False
-        write_text(f"{other}:")
+        write_text(mark(other))
         for text in self.session.stream(max_new_tokens=self._length, sampler=self._sampler, seed=self._seed, stop="\n"):
             shown = True
             write_text(text)

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import final
 
-from everlong.data import BPETokenizer, ByteTokenizer, Document, Tokenizer, TokenStore, load_tokenizer, read_documents
+from everlong.data import BPETokenizer, ByteTokenizer, Document, Tokenizer, TokenStore, load_tokenizer
 from everlong.data.bytelevel import TOKENIZER_FILE
 from everlong.data.sealed import read_sealed, write_sealed
 from everlong.errors import ConfigError, RunError
@@ -92,7 +92,11 @@ def parse_tokenizer(name: str) -> int | None:
     )
 
 
-def build_stores(source: Source, folder: Path) -> None:
+ReadFiles = Callable[[tuple[Path, ...]], Iterator[Document]]
+"""Makes documents of files: any text's, or dialogues."""
+
+
+def build_stores(source: Source, folder: Path, read_files: ReadFiles) -> None:
     """Make ``folder/store`` and, where text is held out, ``folder/valid``; what an earlier start made of it is kept.
 
     Raises:
@@ -104,12 +108,12 @@ def build_stores(source: Source, folder: Path) -> None:
         require_source(source.facts(), folder / STORE)
         return
     shutil.rmtree(folder / VALID, ignore_errors=True)
-    read = partial(read_documents, source.data, separator=source.separator)
+    read = partial(read_files, source.data)
     cut = None if source.valid else held_out_begins(read())
     tokenizer = source.make_tokenizer(
         lambda: chain.from_iterable(document.pieces for document in text_between(read(), 0, cut))
     )
-    held_out = read_documents(source.valid, separator=source.separator) if source.valid else None
+    held_out = read_files(source.valid) if source.valid else None
     if cut is not None:
         held_out = text_between(read(), cut, None)
     try:

@@ -20,7 +20,11 @@ def eval_(
         ),
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="What the run learned, which it knows itself; another one is refused.")
+        str | None,
+        typer.Option(
+            help="What the run learned, which it knows itself; or story, for a run that learned lm: books, chapter by "
+            "chapter, and stories from where chapters begin."
+        ),
     ] = None,
     document_separator: Annotated[
         str | None, typer.Option(metavar="LINE", help="A line that parts documents within a file.")
@@ -58,7 +62,7 @@ def eval_(
 
     import torch
 
-    from everlong.cli.evaluators import EVALUATORS
+    from everlong.cli.evaluators import EVALUATORS, OTHERWISE
     from everlong.cli.request import Request
     from everlong.run import load
     from everlong.train.folder import training_of
@@ -66,7 +70,7 @@ def eval_(
     if threads:
         torch.set_num_threads(threads)
     trained, learned = load(run), training_of(run).task
-    if task not in (None, learned):
+    if task not in (None, learned) and (learned, task) not in OTHERWISE:
         raise ConfigError(f"{run} learned task={learned}, not {task}. Leave out --task.")
     given = {
         "--data": bool(data),
@@ -75,12 +79,11 @@ def eval_(
         "--limit": limit is not None,
         "--sequences": sequences is not None,
     }
-    measured = EVALUATORS[learned]
+    measured = OTHERWISE.get((learned, task or learned), EVALUATORS[learned])
     unused = [name for name, asked in given.items() if asked and name not in measured.takes]
     if unused:
-        raise ConfigError(
-            f"{run} learned task={learned}, which has no use for {', '.join(unused)}: {measured.why}. Leave that out."
-        )
+        asked = f"{run} learned task={learned}, which has" if task in (None, learned) else f"task={task} has"
+        raise ConfigError(f"{asked} no use for {', '.join(unused)}: {measured.why}. Leave that out.")
     request = Request(
         run=trained,
         data=tuple(data or ()),

@@ -9,7 +9,9 @@ from typing import final
 
 from everlong.cli.answers import eval_questions
 from everlong.cli.babi import eval_stories
+from everlong.cli.books import eval_books
 from everlong.cli.classes import eval_labelled
+from everlong.cli.dialogues import eval_dialogues
 from everlong.cli.entities import eval_tagged
 from everlong.cli.episodes import eval_generated
 from everlong.cli.request import Request
@@ -40,6 +42,11 @@ TEXT = Evaluator(
 GENERATED = Evaluator(
     measure=eval_generated, takes=frozenset({"--sequences"}), why="it is generated and reads no text"
 )  # fmt: skip
+DIALOGUES = Evaluator(
+    measure=eval_dialogues,
+    takes=frozenset({"--data", "--limit"}),
+    why="it is measured on JSON lines of dialogues, turn by turn",
+)
 STORIES = Evaluator(measure=eval_stories, takes=frozenset({"--data"}), why="its stories are read whole")
 TRANSLATIONS = Evaluator(
     measure=eval_translations, takes=frozenset({"--data"}), why="it is measured on pairs of texts"
@@ -63,6 +70,7 @@ DRAWN = Evaluator(
 )  # fmt: skip
 EVALUATORS: dict[str, Evaluator] = {
     "lm": TEXT,
+    "dialogue": DIALOGUES,
     "mlm": TEXT,
     "answer": QUESTIONS,
     "babi": STORIES,
@@ -73,3 +81,10 @@ EVALUATORS: dict[str, Evaluator] = {
     **dict.fromkeys(RULES, GENERATED),
     Omniglot.name: DRAWN,
 }
+BOOKS = Evaluator(
+    measure=eval_books,
+    takes=frozenset({"--data", "--document-separator", "--limit"}),
+    why="it is measured on books, chapter by chapter",
+)
+OTHERWISE: dict[tuple[str, str], Evaluator] = {("lm", "story"): BOOKS}
+"""Other ways to measure a run, by what it learned and what is asked for."""

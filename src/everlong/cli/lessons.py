@@ -6,6 +6,7 @@
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import final
 
@@ -22,10 +23,10 @@ from everlong.cli.examples import FORMATS, build_examples, open_examples, requir
 from everlong.cli.output import say
 from everlong.cli.pictures import with_pictures_of
 from everlong.cli.recipe import Recipe
-from everlong.data import LaneReader, Tokenizer
+from everlong.data import LaneReader, Tokenizer, read_documents
+from everlong.data.dialogues import read_dialogues
 from everlong.data.synthetic import RULES, Omniglot, Rules
 from everlong.errors import EverlongError
-from everlong.models import describe_model
 from everlong.train.config import TaskName
 from everlong.train.distribution import World
 from everlong.train.folder import EXAMPLES, HELD_OUT_EXAMPLES
@@ -46,6 +47,14 @@ class Lessons:
     """The command that shows what was learned; ``{run}`` stands for the folder."""
 
 
+THEN: dict[TaskName, str] = {
+    "lm": "generate {run} --prompt 'Once upon a time'",
+    "dialogue": "chat {run}",
+    "mlm": "eval {run} --data PATH",
+}
+"""The command that shows what was learned from text."""
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Course:
@@ -63,10 +72,12 @@ class Course:
 @contextmanager
 def text_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, resume: bool) -> Generator[Lessons]:
     """A corpus, kept in the run's folder."""
+    task = recipe.training.task
+    read = read_dialogues if task == "dialogue" else partial(read_documents, separator=source.separator)
 
     def build() -> None:
         recipe.check(vocab_size=source.vocab_size)
-        world.on_main(lambda: _reading(source, out, lambda: build_stores(source, out)))
+        world.on_main(lambda: _reading(source, out, lambda: build_stores(source, out, read)))
 
     with _kept(source, out, (STORE, VALID), build, source.facts(), world=world, resume=resume):
         corpus = open_stores(out)
@@ -74,14 +85,13 @@ def text_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, res
         LaneReader(corpus.train, lanes=recipe.training.lanes, chunk=recipe.training.chunk, world=world.size)
         held_out = f", {corpus.valid.n_tokens:,} held out" if corpus.valid else ""
         documents = f"{corpus.train.n_documents:,} document{'' if corpus.train.n_documents == 1 else 's'}"
-        writes = describe_model(recipe.architecture)[0] == "causal"
         yield Lessons(
             data=corpus.train,
             valid=corpus.valid,
             tokenizer=corpus.tokenizer,
             sizes={"vocab_size": corpus.tokenizer.vocab_size},
             introduction=f"{corpus.train.n_tokens:,} tokens in {documents}{held_out}",
-            then="generate {run} --prompt 'Once upon a time'" if writes else "eval {run} --data PATH",
+            then=THEN[task],
         )
 
 
@@ -163,6 +173,13 @@ def course(task: TaskName) -> Course:
         return Course(open=generated_lessons, takes=frozenset(), why="it is generated and reads no text")
     if task in FORMATS:
         return Course(open=example_lessons, takes=FORMATS[task].takes, why=FORMATS[task].why)
+    if task == "dialogue":
+        return Course(
+            open=text_lessons,
+            takes=frozenset({"--data", "--valid", "--tokenizer", "--chunk"}),
+            why="each of its JSON lines is a document",
+            missing="no dialogues are given",
+        )
     return Course(
         open=text_lessons,
         takes=frozenset({"--data", "--valid", "--document-separator", "--tokenizer", "--chunk"}),

@@ -35,12 +35,12 @@ def train(
     task: Annotated[
         str | None,
         typer.Option(
-            help="lm, the next token, for language models; mlm, hidden tokens, for encoders; classify, labels of "
-            "texts in JSON lines, and tag, entities in texts, for encoders; translate, pairs of texts, and summarize, "
-            "documents with summaries, for encoder-decoders; babi, questions about stories, for language models; or a "
-            "generated one, which needs no --data, for models that read vectors: copy, repeat-copy, "
-            "associative-recall, priority-sort, dynamic-n-gram, graph-traversal, shortest-path; or omniglot, which is "
-            "drawn from pictures.",
+            help="lm, the next token, for language models; dialogue, the same of conversations in JSON lines; mlm, "
+            "hidden tokens, for encoders; classify, labels of texts in JSON lines, tag, entities in texts, and "
+            "answer, questions about texts, for encoders; translate, pairs of texts, and summarize, documents with "
+            "summaries, for encoder-decoders; babi, questions about stories, for language models; or a generated one, "
+            "which needs no --data, for models that read vectors: copy, repeat-copy, associative-recall, "
+            "priority-sort, dynamic-n-gram, graph-traversal, shortest-path; or omniglot, which is drawn from pictures.",
             metavar="TASK",
         ),
     ] = None,
@@ -83,6 +83,8 @@ def train(
     }  # fmt: skip
     given = {name: value for name, value in flags.items() if value is not None}
     layers = [read_fields(config) if config else {}, merge_fields(parse_assignments(assign or []), given)]
+    if task == "story":
+        raise ConfigError("stories are learned as any other text. Leave out --task story; everlong eval knows it.")
     if not resume and not model and not start:
         raise ConfigError("no model is named. Write everlong train MODEL, for example transformer-xl.")
     if resume and start:

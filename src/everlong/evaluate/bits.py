@@ -27,6 +27,11 @@ class Bits:
         bits: float | None = getattr(self, reading)
         return None if bits is None or self.n_bytes == 0 else bits / self.n_bytes
 
+    def perplexity(self, reading: str) -> float | None:
+        """Two to the bits per token of a reading; ``None`` where it was not taken or there is nothing to count."""
+        bits: float | None = getattr(self, reading)
+        return None if bits is None or self.n_tokens == 0 else 2 ** (bits / self.n_tokens)
+
     def to_dict(self) -> dict[str, Any]:
         """Counts, and bits per byte of every reading."""
         return {

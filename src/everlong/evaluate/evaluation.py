@@ -67,7 +67,7 @@ class Evaluation:
     @property
     def gain_error(self) -> float | None:
         """Standard error of the gain over documents (of a ratio of sums); ``None`` with fewer than two documents."""
-        return _ratio_error([(d.bits.reset - d.bits.carried, d.bits.n_bytes) for d in self.by_document])
+        return ratio_error([(d.bits.reset - d.bits.carried, d.bits.n_bytes) for d in self.by_document])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON values."""
@@ -90,7 +90,7 @@ class Evaluation:
         }
 
 
-def _ratio_error(pairs: list[tuple[float, int]]) -> float | None:
+def ratio_error(pairs: list[tuple[float, int]]) -> float | None:
     """Standard error of ``sum(a) / sum(b)`` over pairs drawn together (Cochran, Sampling Techniques, eq. 2.46)."""
     n, whole = len(pairs), sum(b for _, b in pairs)
     if n < 2:

@@ -9,7 +9,7 @@ from everlong.config import Config
 from everlong.data import MaskUnit
 
 Precision = Literal["float32", "bfloat16", "float16"]
-TextTask = Literal["lm", "mlm"]
+TextTask = Literal["lm", "mlm", "dialogue"]
 GeneratedTask = Literal[
     "copy",
     "repeat-copy",
@@ -46,7 +46,8 @@ class TrainConfig(Config):
     """How long, on how much at a time, how fast, and what is kept. Equal configs give equal runs on one machine."""
 
     task: TaskName = "lm"
-    """What is learned: the next token of a stream (``lm``), hidden tokens (``mlm``), a generated task, or examples."""
+    """What is learned: the next token of a stream (``lm``, ``dialogue``), hidden tokens (``mlm``), a generated task, or
+    examples."""
     steps: int = Field(default=1000, ge=0)
     """Updates in all; 0 for no limit but `minutes`."""
     minutes: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
@@ -103,7 +104,7 @@ class TrainConfig(Config):
     def _ends(self) -> Self:
         if not self.steps and not self.minutes:
             raise ValueError("steps=0 and minutes=0 would train for ever; give one of them.")
-        if self.memory_dropout and self.task != "lm":
+        if self.memory_dropout and self.task not in ("lm", "dialogue"):
             raise ValueError(f"task='{self.task}' carries no memory that memory_dropout could drop; leave it at 0.")
         if self.fsdp and self.precision == "float16":
             raise ValueError(

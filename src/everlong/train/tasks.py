@@ -1,6 +1,7 @@
 """What can be taught, what from, and to whom.
 
     lm, mlm        text                              everlong.train.text_tasks
+    dialogue       conversations                     everlong.train.text_tasks
     copy, ...      rules that draw sequences         everlong.train.episodes
     babi           stories with questions            everlong.train.babi
     classify       texts with labels                 everlong.train.classify
@@ -31,7 +32,7 @@ from everlong.train.episodes import episodes
 from everlong.train.pairs import TextPairs
 from everlong.train.tag import Tag
 from everlong.train.task import Given, Material, Task
-from everlong.train.text_tasks import hidden_tokens, next_tokens
+from everlong.train.text_tasks import hidden_tokens, next_tokens, next_turns
 
 TASK_OF_KIND: dict[Kind, TaskName] = {"causal": "lm", "encoder": "mlm", "seq2seq": "translate"}
 """What models of each kind learn unless a task is named."""
@@ -62,6 +63,7 @@ def joining_encoders() -> list[str]:
 
 TASKS: dict[str, Entry] = {
     "lm": Entry(make=next_tokens, material=TokenStore, learners=partial(list_models, "causal")),
+    "dialogue": Entry(make=next_turns, material=TokenStore, learners=partial(list_models, "causal")),
     "mlm": Entry(make=hidden_tokens, material=TokenStore, learners=partial(list_models, "encoder")),
     "babi": Entry(make=Babi, material=ExampleStore, learners=partial(list_models, "causal")),
     "classify": Entry(make=Classify, material=ExampleStore, learners=partial(list_models, "encoder")),

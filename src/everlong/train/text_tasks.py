@@ -1,7 +1,8 @@
 """What is taught from text, and to whom.
 
-    lm     the next token of a stream             language models, memory carried from chunk to chunk
-    mlm    hidden tokens of windows of text       encoders, which carry nothing (Devlin et al., 2019)
+    lm         the next token of a stream         language models, memory carried from chunk to chunk
+    dialogue   the same of a stream of turns      language models
+    mlm        hidden tokens of windows of text   encoders, which carry nothing (Devlin et al., 2019)
 
 Windows follow one another in the text and may hold the end of one document and the beginning of the next, as RoBERTa's
 do (Liu et al., 2019, section 4.2). Held-out documents are measured one by one.
@@ -12,6 +13,7 @@ from abc import abstractmethod
 from typing import Any, final
 
 from everlong.data import LaneReader, MaskedReader, Masking, Tokenizer, TokenStore
+from everlong.data.dialogues import speakers
 from everlong.errors import ConfigError
 from everlong.evaluate import evaluate_hidden, require_hidden
 from everlong.memory import Memory
@@ -36,6 +38,17 @@ def next_tokens(given: Given) -> "NextTokens":
     data, valid, tokenizer = _texts(given)
     assert isinstance(given.model, LanguageModel)
     return NextTokens(given.model, data, valid, given.config, tokenizer)
+
+
+def next_turns(given: Given) -> "NextTurns":
+    """``dialogue`` for a language model.
+
+    Raises:
+        ConfigError: there is no tokenizer.
+    """
+    data, valid, tokenizer = _texts(given)
+    assert isinstance(given.model, LanguageModel)
+    return NextTurns(given.model, data, valid, given.config, tokenizer)
 
 
 def hidden_tokens(given: Given) -> "HiddenTokens":
@@ -124,7 +137,6 @@ class TextTask(Task):
         return LaneReader(self._data, lanes=c.lanes, chunk=c.chunk, rank=world.rank, world=world.size)
 
 
-@final
 class NextTokens(TextTask):
     """``lm``: every token from those before it."""
 
@@ -158,6 +170,15 @@ class NextTokens(TextTask):
             self._loss, valid, self._tokenizer, lanes=c.lanes, chunk=c.chunk, limit=c.eval_tokens
         )
         return Measurement(bits=bits)
+
+
+@final
+class NextTurns(NextTokens):
+    """``dialogue``: every token of a conversation, speakers' names included, from those before it."""
+
+    def facts(self) -> dict[str, Any]:
+        """Those of the corpus, and the first two speakers, whose parts a person and the model may take."""
+        return super().facts() | {"speakers": speakers(self.tokenizer.decode(self._data.document(0)))[:2]}
 
 
 @final
