@@ -98,7 +98,7 @@ def test_what_is_refused(run: Path, cli: CLI, trained: Path, tmp_path: Path) -> 
     cli(*words, tmp_path / "a.txt").require_refusal("a.txt:1 is not JSON")
     cli(*words, other).require_refusal("all texts have the same label, 'god', so there is nothing to tell apart.")
     gru = ("train", "gru", "--task", "classify", "--out", tmp_path / "new", "--data", other)
-    cli(*gru).require_refusal("gru cannot learn task=classify, which is for bert, han")
+    cli(*gru).require_refusal("gru cannot learn task=classify, which is for bert, bilstm, han")
     assert not (tmp_path / "new").exists()
 
 
