@@ -68,7 +68,8 @@ def test_a_violation_says_what_differed_where_and_by_how_much() -> None:
 
 def test_the_vocabulary_must_be_known() -> None:
     class Unknown(nn.Module):
-        pass
+        def init_memory(self, lanes: int) -> None:
+            raise AssertionError(f"asked for {lanes} lanes before the vocabulary is known")
 
     with pytest.raises(
         ConfigError, match=r"Unknown has no config\.vocab_size. Give verify_contract\(model, vocab_size="

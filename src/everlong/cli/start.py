@@ -72,12 +72,7 @@ def tell(run: Run, other: Path, trained: Model) -> str:
     converted = data_of(run.folder).get(CONVERTED_FROM)
     task = training_of(run.folder).task
     learned = f"converted from {converted}" if converted else f"task={task}, {run.checkpoint.step:,} steps"
-    before, now = (_heads(model) for model in (run.model, trained))
+    before, now = run.model.heads, trained.heads
     new = [f"; the head for {name} is new" for name, head in now.items() if before.get(name) is not head]
     left = [f"; the head for {name} is left behind" for name, head in before.items() if now.get(name) is not head]
     return f"begins with the weights of {other} ({learned})" + "".join(new + left)
-
-
-def _heads(model: Model) -> dict[str, object]:
-    whole = model.backbone
-    return {} if model is whole else {name: part for name, part in model.named_children() if part is not whole}

@@ -8,33 +8,24 @@ other that it ends there. Only tokens of the text have them, and the row's first
 al., 2020, section 4): each sees the whole text, and each token of the text sees the whole question.
 """
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from everlong.heads import SpanHead
-from everlong.models.base import Model
 from everlong.models.encoder import Encoder
+from everlong.models.headed import HeadedEncoder
 from everlong.shapes import Lengths, Tokens
 
 
-class Answerer(Model):
+class Answerer(HeadedEncoder):
     """An encoder and a head for answers. Its config and its name are the encoder's."""
 
-    idle_weights = True
-
     def __init__(self, encoder: Encoder) -> None:
-        super().__init__(encoder.config)
-        self.architecture = encoder.architecture  # pyright: ignore[reportAttributeAccessIssue]
-        self.encoder = encoder
+        super().__init__(encoder)
         self.spans = SpanHead(width=self.config.d_model, dropout=self.config.dropout).to(encoder.device, encoder.dtype)
-
-    @property
-    def backbone(self) -> Encoder:
-        """The encoder."""
-        return self.encoder
 
     if TYPE_CHECKING:
 
@@ -62,12 +53,6 @@ class Answerer(Model):
         may_stand = (place == 0) | (~asks & (place < context[:, 1:]))
         return torch.where(may_stand[..., None], logits, float("-inf"))
 
-    def with_config(self, **changes: Any) -> Self:
-        """The same weights under another config of the encoder.
-
-        Raises:
-            ConfigError: a changed field changes the shape of a weight.
-        """
-        other = type(self)(self.encoder.with_config(**changes))
-        other.spans.load_state_dict(self.spans.state_dict())
-        return other.train(self.training)
+    def around(self, encoder: Encoder) -> Self:
+        """Another encoder with a new head."""
+        return type(self)(encoder)

@@ -100,6 +100,11 @@ class Model(nn.Module, ABC):
         return self
 
     @property
+    def heads(self) -> dict[str, nn.Module]:
+        """What a task put on it, by name."""
+        return {}
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device

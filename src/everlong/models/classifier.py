@@ -4,33 +4,25 @@ logits = classifier(tokens, lengths=lengths, sections=sections)          [b c]
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from jaxtyping import Float
 from torch import Tensor
 
 from everlong.heads import ClassHead
-from everlong.models.base import Model
 from everlong.models.encoder import Encoder, Sections, first_tokens
+from everlong.models.headed import HeadedEncoder
 from everlong.shapes import Lengths, Tokens
 
 
-class Classifier(Model):
+class Classifier(HeadedEncoder):
     """An encoder and a head for classes. Its config and its name are the encoder's."""
 
-    idle_weights = True
-
     def __init__(self, encoder: Encoder, labels: Sequence[str]) -> None:
-        super().__init__(encoder.config)
-        self.architecture = encoder.architecture  # pyright: ignore[reportAttributeAccessIssue]
-        self.encoder, self.labels = encoder, tuple(labels)
+        super().__init__(encoder)
+        self.labels = tuple(labels)
         head = ClassHead(width=self.config.d_model, n_labels=len(self.labels), dropout=self.config.dropout)
         self.classes = head.to(encoder.device, encoder.dtype)
-
-    @property
-    def backbone(self) -> Encoder:
-        """The encoder."""
-        return self.encoder
 
     if TYPE_CHECKING:
 
@@ -54,12 +46,6 @@ class Classifier(Model):
             marks["global_mask"] = first_tokens(tokens)
         return self.classes(self.encoder.pool(tokens, lengths=lengths, **marks))
 
-    def with_config(self, **changes: Any) -> Self:
-        """The same weights under another config of the encoder.
-
-        Raises:
-            ConfigError: a changed field changes the shape of a weight.
-        """
-        other = type(self)(self.encoder.with_config(**changes), self.labels)
-        other.classes.load_state_dict(self.classes.state_dict())
-        return other.train(self.training)
+    def around(self, encoder: Encoder) -> Self:
+        """Another encoder with a new head for the same labels."""
+        return type(self)(encoder, self.labels)

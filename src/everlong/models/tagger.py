@@ -8,34 +8,26 @@ learned: windows of a long text are scored apart and put together afterwards, an
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from everlong.heads import ClassHead
-from everlong.models.base import Model
 from everlong.models.encoder import Encoder, Sections
+from everlong.models.headed import HeadedEncoder
 from everlong.shapes import Lengths, Tokens
 
 
-class Tagger(Model):
+class Tagger(HeadedEncoder):
     """An encoder and a head for tags. Its config and its name are the encoder's."""
 
-    idle_weights = True
-
     def __init__(self, encoder: Encoder, types: Sequence[str]) -> None:
-        super().__init__(encoder.config)
-        self.architecture = encoder.architecture  # pyright: ignore[reportAttributeAccessIssue]
-        self.encoder, self.types = encoder, tuple(types)
+        super().__init__(encoder)
+        self.types = tuple(types)
         head = ClassHead(width=self.config.d_model, n_labels=1 + 2 * len(self.types), dropout=self.config.dropout)
         self.tags = head.to(encoder.device, encoder.dtype)
-
-    @property
-    def backbone(self) -> Encoder:
-        """The encoder."""
-        return self.encoder
 
     if TYPE_CHECKING:
 
@@ -60,12 +52,6 @@ class Tagger(Model):
             marks["global_mask"] = first.expand_as(tokens)
         return self.tags(self.encoder(tokens, lengths=lengths, **marks))
 
-    def with_config(self, **changes: Any) -> Self:
-        """The same weights under another config of the encoder.
-
-        Raises:
-            ConfigError: a changed field changes the shape of a weight.
-        """
-        other = type(self)(self.encoder.with_config(**changes), self.types)
-        other.tags.load_state_dict(self.tags.state_dict())
-        return other.train(self.training)
+    def around(self, encoder: Encoder) -> Self:
+        """Another encoder with a new head for the same types."""
+        return type(self)(encoder, self.types)

@@ -54,6 +54,7 @@ def learning(**changes: Any) -> TrainConfig:
 
 SIZES: dict[str, dict[str, Any]] = {
     "bert": {"d_ff": 32},
+    "bilstm": {},
     "hierarchical-encoder": {"d_ff": 32, "segment": 64},
     "longformer-encoder": {"d_ff": 32, "window": 8},
     "reformer-encoder": {},

@@ -24,7 +24,7 @@ def test_hidden_tokens_need_no_memory() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("task", "wlm", "TrainConfig.task = 'wlm' does not fit: Input should be 'lm', 'mlm', 'copy'"),
+        ("task", "wlm", "TrainConfig.task = 'wlm' does not fit: Input should be 'lm', 'mlm', 'dialogue', 'copy'"),
         ("mask_rate", 0.0, "TrainConfig.mask_rate = 0.0 does not fit: Input should be greater than 0"),
         ("mask_unit", "byte", "Input should be 'token', 'word' or 'span'"),
         ("lr", 0.0, "TrainConfig.lr = 0.0 does not fit: Input should be greater than 0"),
