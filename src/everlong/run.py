@@ -24,6 +24,7 @@ from everlong.evaluate.tagging import Tagged, TagReading, tag_texts
 from everlong.evaluate.telling import Told, tell_labels
 from everlong.generate.summary import Summarizing, summarize_texts
 from everlong.generate.targets import Target
+from everlong.generate.translation import Decoding, translate_lines
 from everlong.models import LanguageModel, ModelConfig, create_model, list_models
 from everlong.models.answerer import Answerer
 from everlong.models.base import AnyLanguageModel, Model
@@ -119,6 +120,28 @@ class Run:
         asked = [Question(name, context, question, ())]
         (told,) = answer_questions(self.model, self.tokenizer, asked, options, declines=declines, lanes=lanes)
         return told
+
+    def translate(
+        self, texts: Iterable[str], *, beams: int = 4, length_penalty: float = 0.6, lanes: int = 16
+    ) -> Iterator[Target]:
+        """A translation of each text, in their order; of nothing, nothing.
+
+        Args:
+            texts: each a line, read whole however long.
+            beams: hypotheses kept in each step; 1 takes the most likely token each time.
+            length_penalty: exponent of Wu et al. (2016); more favours longer translations.
+            lanes: texts read side by side.
+
+        Raises:
+            ConfigError: the model did not learn to translate, or an argument is out of range.
+        """
+        if training_of(self.folder).task != "translate":
+            raise ConfigError(
+                f"{self.folder} did not learn to translate texts. Train an encoder-decoder for that: "
+                "everlong train encoder-decoder --data pairs.jsonl."
+            )
+        decoding = Decoding(beams=beams, length_penalty=length_penalty)
+        return translate_lines(cast("AnySeq2Seq", self.model), self.tokenizer, texts, decoding=decoding, lanes=lanes)
 
     def summarize(
         self,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from everlong.cli import main
+from everlong.run import load
 from tests.cli.support import CLI
 
 WORDS = {"one": "eins", "two": "zwei", "dog": "Hund", "海": "Meer"}
@@ -53,6 +54,7 @@ def test_a_file_is_translated_line_by_line(cli: CLI, run: Path, tmp_path: Path) 
     assert [row["text"] for row in told.answer["translations"]] == found.out.split("\n")[:4]
     assert told.answer["decoding"] == {"beams": 2, "length_penalty": 0.6, "no_repeat": 0, "longest": 3.0}
     assert cli("translate", run, "-", stdin=b"").out == ""
+    assert [one.text for one in load(run).translate(["one dog", ""], beams=2)] == found.out.split("\n")[:2]
 
 
 def test_two_files_are_pairs_and_a_model_alone_says_what_it_learns(cli: CLI, tmp_path: Path) -> None:
@@ -96,7 +98,7 @@ def test_bleu_and_chrf_stand_beside_bits(cli: CLI, run: Path) -> None:
 
 
 def test_what_is_refused(cli: CLI, run: Path, trained: Path, pairs: Path, tmp_path: Path) -> None:
-    cli("translate", trained, pairs).require_refusal("holds transformer-xl, which translates nothing", "everlong train")
+    cli("translate", trained, pairs).require_refusal("did not learn to translate texts", "everlong train")
     cli("translate", run, tmp_path / "none").require_refusal("there is no file", "to translate")
     cli("translate", run, pairs, "--beams", 0).require_refusal("Decoding.beams = 0 does not fit")
     cli("translate", run, pairs, "--lanes", 0).require_refusal("lanes=0 is too few")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from everlong.cli.output import answer, say, write_text
-from everlong.errors import ConfigError, DataError
+from everlong.errors import DataError
 
 
 def translate(
@@ -24,21 +24,15 @@ def translate(
     """Write one line for each line of a file. An empty line stays empty; a long one is read whole."""
     import torch
 
-    from everlong.generate.translation import Decoding, translate_lines
-    from everlong.models import Seq2Seq
+    from everlong.generate.translation import Decoding
     from everlong.run import load
 
     if threads:
         torch.set_num_threads(threads)
     decoding = Decoding(beams=beams, length_penalty=length_penalty)
-    trained = load(run)
-    if not isinstance(trained.model, Seq2Seq):
-        raise ConfigError(
-            f"{run} holds {trained.model.architecture}, which translates nothing. Give a run of an encoder-decoder: "
-            "everlong train encoder-decoder --data pairs.jsonl --out DIR."
-        )
+    found = load(run).translate(_lines(file), beams=beams, length_penalty=length_penalty, lanes=lanes)
     began, unended, rows = time.perf_counter(), 0, list[dict[str, Any]]()
-    for one in translate_lines(trained.model, trained.tokenizer, _lines(file), decoding=decoding, lanes=lanes):
+    for one in found:
         unended += not one.ended
         if as_json:
             rows.append({"text": one.text, "score": one.score, "ended": one.ended})
