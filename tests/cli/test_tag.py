@@ -136,7 +136,7 @@ def test_what_is_refused(run: Path, cli: CLI, trained: Path, tmp_path: Path) -> 
     )
     cli("eval", run, "--data", other, "--lanes", 0).require_refusal("has an entity of type 'PRE'")
     (tmp_path / "empty.txt").write_text(" \n", encoding="utf-8")
-    cli("tag", run, tmp_path / "empty.txt").require_refusal("has nothing but white space in it, where no entities are.")
+    cli("tag", run, tmp_path / "empty.txt").require_refusal("has nothing but white space in it.")
     cli("tag", run, tmp_path / "missing.txt").require_refusal("there is no file or folder")
     (tmp_path / "a.txt").write_text("text", encoding="utf-8")
     cli("tag", trained, tmp_path / "a.txt").require_refusal(

@@ -28,23 +28,20 @@ def answer(
     """Find the part of each text that answers a question. A long text is read whole."""
     import torch
 
-    from everlong.data import read_documents
-    from everlong.errors import DataError
+    from everlong.cli.documents import named_texts
     from everlong.run import load
 
     if threads:
         torch.set_num_threads(threads)
     trained = load(run)
     found: list[dict[str, object]] = []
-    for document in read_documents(files):
-        if not (text := document.text).strip():
-            raise DataError(f"{document.name} has nothing but white space in it. Leave it out.")
-        told = trained.answer(text, question, name=document.name, lanes=lanes)
+    for name, text in named_texts(files):
+        told = trained.answer(text, question, name=name, lanes=lanes)
         line = None if told.begin is None else text.count("\n", 0, told.begin) + 1
         if as_json:
-            found.append({"name": document.name, **told.to_dict(), "line": line})
+            found.append({"name": name, **told.to_dict(), "line": line})
         else:
-            write_text(_shown(document.name, text, told, line))
+            write_text(_shown(name, text, told, line))
     if as_json:
         answer_json({"run": str(run), "question": question, "texts": found})
 

@@ -1,5 +1,6 @@
 """``everlong classify``: the label of each text, and what was attended to."""
 
+from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,28 +30,20 @@ def classify(
     """Say which label each text has, and how likely that is."""
     import torch
 
-    from everlong.data import Document, read_documents
-    from everlong.errors import DataError
+    from everlong.cli.documents import named_texts
     from everlong.run import load
 
     if threads:
         torch.set_num_threads(threads)
     trained = load(run)
-    names: list[str] = []
-
-    def named(document: Document) -> str:
-        names.append(document.name)
-        if not (text := document.text).strip():
-            raise DataError(f"{document.name} has nothing but white space in it. Leave it out.")
-        return text
-
-    texts = (named(document) for document in read_documents(files))
+    names, texts = tee(named_texts(files))
+    classified = trained.classify((text for _, text in texts), lanes=lanes, explain=explain)
     found: list[dict[str, object]] = []
-    for number, told in enumerate(trained.classify(texts, lanes=lanes, explain=explain)):
+    for (name, _), told in zip(names, classified, strict=True):
         if as_json:
-            found.append({"name": names[number], **told.to_dict()})
+            found.append({"name": name, **told.to_dict()})
         else:
-            _print(names[number], told)
+            _print(name, told)
     if as_json:
         answer({"run": str(run), "texts": found})
 

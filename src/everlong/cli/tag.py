@@ -1,5 +1,6 @@
 """``everlong tag``: the entities of texts, and where they stand."""
 
+from itertools import tee
 from pathlib import Path
 from typing import Annotated
 
@@ -20,29 +21,20 @@ def tag(
     """Find the entities of each text: a line for each, with its place in characters, its type and how it is written."""
     import torch
 
-    from everlong.data import Document, read_documents
-    from everlong.errors import DataError
+    from everlong.cli.documents import named_texts
     from everlong.run import load
 
     if threads:
         torch.set_num_threads(threads)
     trained = load(run)
-    names: list[str] = []
-
-    def named(document: Document) -> str:
-        names.append(document.name)
-        if not (text := document.text).strip():
-            raise DataError(f"{document.name} has nothing but white space in it, where no entities are. Leave it out.")
-        return text
-
-    texts = (named(document) for document in read_documents(files))
+    names, texts = tee(named_texts(files))
     found: list[dict[str, object]] = []
-    for number, tagged in enumerate(trained.tag(texts, lanes=lanes)):
+    for (name, _), tagged in zip(names, trained.tag((text for _, text in texts), lanes=lanes), strict=True):
         if as_json:
-            found.append({"name": names[number], **tagged.to_dict()})
+            found.append({"name": name, **tagged.to_dict()})
             continue
         for one in tagged.entities:
             # A name may stand across the end of a line.
-            write_text(f"{names[number]}\t{one.begin}\t{one.end}\t{one.type}\t{' '.join(one.text.split())}\n")
+            write_text(f"{name}\t{one.begin}\t{one.end}\t{one.type}\t{' '.join(one.text.split())}\n")
     if as_json:
         answer({"run": str(run), "texts": found})
