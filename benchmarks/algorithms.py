@@ -27,7 +27,7 @@ from everlong.models.base import AnyLanguageModel
 from everlong.run import load
 from everlong.train import TrainConfig, train
 
-from .pieces import RESULTS, comparison, fields, run_all
+from .pieces import RESULTS, Training, comparison, fields, run_all
 
 LEARNED = 0.05
 """Bits per sequence below which a task is learned (copy, associative recall)."""
@@ -56,16 +56,11 @@ SETTINGS: dict[str, Any] = {"lr": 1e-3, "lanes": 1, "warmup": 100, "clip": 10.0,
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Job(Training):
     """One run."""
 
     task: str
-    model: str
-    seed: int
     sequences: int
-    folder: Path
-    overrides: dict[str, Any]
-    settings: dict[str, Any]
     pictures: tuple[Path, Path] | None = None
     """Drawings to train on, and to measure on, where the task is drawn from some."""
 
@@ -73,14 +68,8 @@ class Job:
     def asked(self) -> dict[str, Any]:
         """What tells this run from others: a row that has it all is its result."""
         machine = OTHER_MACHINES.get(self.task, {}) if "memory_slots" in SIZES[self.model] else {}
-        return {
-            "task": self.task,
-            "model": self.model,
-            "seed": self.seed,
-            "sequences": self.sequences,
-            "config": {**SIZES[self.model], **machine, **self.overrides},
-            "settings": {**SETTINGS, **self.settings},
-        }
+        sizes = {**SIZES[self.model], **machine}
+        return {"task": self.task, "sequences": self.sequences, **self.chosen(sizes, SETTINGS)}
 
     @property
     def shared(self) -> dict[str, Any]:
@@ -108,7 +97,7 @@ def run(job: Job) -> dict[str, Any]:
     out, rules, config = job.folder / job.task / f"{job.model}-{job.seed}", job.rules(), job.training()
     torch.manual_seed(job.seed)
     vectors = {"input_size": rules.input_size, "output_size": rules.output_size}
-    model = create_model(job.model.partition("+")[0], **vectors, **job.asked["config"])
+    model = create_model(job.architecture, **vectors, **job.asked["config"])
     began = time.process_time()
     train(model, rules, None, config, out, resume=bool(list_checkpoints(out)))
     spent = time.process_time() - began

@@ -24,7 +24,7 @@ from everlong.evaluate.babi import evaluate_stories
 from everlong.run import load
 from everlong.train import TrainConfig, train
 
-from .pieces import RESULTS, comparison, fields, run_all
+from .pieces import RESULTS, Training, comparison, fields, run_all
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "babi" / "babi_en-10k.tar.xz"
 
@@ -36,27 +36,16 @@ SETTINGS: dict[str, Any] = {"lr": 1e-3, "lanes": 16, "warmup": 100, "clip": 1.0,
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Job(Training):
     """One run."""
 
     tasks: tuple[int, ...]
-    model: str
-    seed: int
     stories: int
-    folder: Path
-    overrides: dict[str, Any]
-    settings: dict[str, Any]
 
     @property
     def asked(self) -> dict[str, Any]:
         """What tells this run from others: a row that has it all is its result."""
-        return {
-            **self.shared,
-            "model": self.model,
-            "seed": self.seed,
-            "config": {**SIZES[self.model], **self.overrides},
-            "settings": {**SETTINGS, **self.settings},
-        }
+        return {**self.shared, **self.chosen(SIZES[self.model], SETTINGS)}
 
     @property
     def shared(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from everlong.train.folder import training_of
 from everlong.train.state import TrainingState
 from everlong.train.tasks import make_task
 
-from .pieces import RESULTS, comparison, fields, run_all
+from .pieces import RESULTS, Training, comparison, fields, run_all
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FILES: dict[str, dict[str, str]] = {
@@ -64,29 +64,17 @@ TRIAL, MEASUREMENTS = 24, 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Job(Training):
     """One run."""
 
     data: str
-    model: str
-    seed: int
     cpu_minutes: float
     vocab_size: int
-    folder: Path
-    overrides: dict[str, Any]
-    settings: dict[str, Any]
 
     @property
     def asked(self) -> dict[str, Any]:
         """What tells this run from others: a row that has it all is its result."""
-        return {
-            **self.shared,
-            "model": self.model,
-            "seed": self.seed,
-            "config": {**SIZES[self.model], **self.overrides},
-            "settings": {**SETTINGS, **self.settings},
-            "limit": LIMITS.get(self.model, 0),
-        }
+        return {**self.shared, **self.chosen(SIZES[self.model], SETTINGS), "limit": LIMITS.get(self.model, 0)}
 
     @property
     def shared(self) -> dict[str, Any]:
@@ -125,7 +113,7 @@ def prepare(job: Job) -> Path:
 def new_model(job: Job, vocab_size: int) -> Any:
     """The encoder; the seed decides its weights."""
     torch.manual_seed(job.seed)
-    return create_model(job.model.partition("+")[0], vocab_size=vocab_size, **job.asked["config"])
+    return create_model(job.architecture, vocab_size=vocab_size, **job.asked["config"])
 
 
 def config_of(job: Job, data: ExampleStore, tokenizer: BPETokenizer) -> TrainConfig:

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -44,6 +45,30 @@ class Job(Protocol):
     def shared(self) -> Row:
         """What every row of its result file has in common with it."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A run that trains a model; what differs between comparisons is for their jobs to say."""
+
+    model: str
+    """The name in the registry and, after a plus, what it differs in from the model of that name."""
+    seed: int
+    folder: Path
+    overrides: dict[str, Any]
+    """Fields of the model that were asked for on the command line."""
+    settings: dict[str, Any]
+    """Fields of the training that were."""
+
+    @property
+    def architecture(self) -> str:
+        """The name in the registry."""
+        return self.model.partition("+")[0]
+
+    def chosen(self, sizes: Row, settings: Row, *, name: str = "settings") -> Row:
+        """Model, seed, config and settings, what was asked for in the place of what is usual."""
+        config = {**sizes, **self.overrides}
+        return {"model": self.model, "seed": self.seed, "config": config, name: {**settings, **self.settings}}
 
 
 J = TypeVar("J", bound=Job)

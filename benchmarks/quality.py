@@ -26,7 +26,7 @@ from everlong.evaluate import evaluate
 from everlong.run import load
 from everlong.train import TrainConfig, train
 
-from .pieces import RESULTS, comparison, fields, run_all
+from .pieces import RESULTS, Training, comparison, fields, run_all
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SHARE, HELD_OUT = 20_000, 16
@@ -61,33 +61,17 @@ TRIAL = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Job(Training):
     """One run."""
 
     data: str
-    model: str
-    seed: int
     cpu_minutes: float
-    folder: Path
-    overrides: dict[str, Any]
-    settings: dict[str, Any]
-
-    @property
-    def architecture(self) -> str:
-        """The name in the registry."""
-        return self.model.partition("+")[0]
 
     @property
     def asked(self) -> dict[str, Any]:
         """What tells this run from others: a row that has it all is its result."""
-        return {
-            "data": self.data,
-            "model": self.model,
-            "seed": self.seed,
-            "cpu_minutes": self.cpu_minutes,
-            "config": {"vocab_size": 256, **SIZES[self.model], **self.overrides},
-            "asked_settings": {**SETTINGS, **self.settings},
-        }
+        sizes = {"vocab_size": 256, **SIZES[self.model]}
+        return {**self.shared, **self.chosen(sizes, SETTINGS, name="asked_settings")}
 
     @property
     def shared(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from everlong.run import load
 from everlong.train import TrainConfig, train
 from everlong.train.folder import training_of
 
-from .pieces import RESULTS, comparison, fields, run_all
+from .pieces import RESULTS, Training, comparison, fields, run_all
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "multi30k"
 PARTS = {"train": "train", "test": "test_2016_flickr"}
@@ -52,32 +52,16 @@ TRIAL = 24
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Job(Training):
     """One run."""
 
-    model: str
-    seed: int
     cpu_minutes: float
     tokens: int
-    folder: Path
-    overrides: dict[str, Any]
-    settings: dict[str, Any]
-
-    @property
-    def architecture(self) -> str:
-        """The name in the registry."""
-        return self.model.partition("+")[0]
 
     @property
     def asked(self) -> dict[str, Any]:
         """What tells this run from others: a row that has it all is its result."""
-        return {
-            **self.shared,
-            "model": self.model,
-            "seed": self.seed,
-            "config": {**SIZES[self.model], **self.overrides},
-            "asked_settings": {**SETTINGS, **self.settings},
-        }
+        return {**self.shared, **self.chosen(SIZES[self.model], SETTINGS)}
 
     @property
     def shared(self) -> dict[str, Any]:
@@ -126,7 +110,7 @@ def run(job: Job) -> dict[str, Any]:
     torch.manual_seed(job.seed)
     model = create_model(job.architecture, vocab_size=tokenizer.vocab_size, **job.asked["config"])
     begun = bool(list_checkpoints(out))
-    config = TrainConfig(task="translate", seed=job.seed, keep=1, **job.asked["asked_settings"])
+    config = TrainConfig(task="translate", seed=job.seed, keep=1, **job.asked["settings"])
     if begun:
         config = training_of(out)
     else:

@@ -85,7 +85,7 @@ def test_what_is_refused(run: Path, cli: CLI, trained: Path, tmp_path: Path) -> 
         "other.jsonl:1 has the label 'god', which was not learned. Did you mean 'good'? Labels are bad, good."
     )
     stored = cli("eval", run, "--set", "task.limit=5")
-    stored.require_refusal("no labelled texts are given to measure. Write --data and the names of JSON-lines")
+    stored.require_refusal("no labelled texts are given to measure. Write --data and the names of files.")
     cli("eval", run, "--data", other, "--chunk", 9).require_refusal("no use for --chunk: it is measured on JSON lines")
     (tmp_path / "empty.txt").write_text(" \n", encoding="utf-8")
     cli("classify", run, tmp_path / "empty.txt").require_refusal("has nothing but white space in it. Leave it out.")

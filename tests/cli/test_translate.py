@@ -121,4 +121,4 @@ def test_what_is_refused(cli: CLI, run: Path, trained: Path, pairs: Path, tmp_pa
     few = tmp_path / "few.jsonl"
     few.write_text('{"source": "a", "target": "b"}\n')
     assert cli(*words(few, out)).code == 0
-    cli("eval", out).require_refusal("holds no pairs to measure. Write --data and the name of a file")
+    cli("eval", out).require_refusal("no pairs are given to measure. Write --data and the names of files.")

@@ -1,9 +1,8 @@
 """``everlong eval`` of a classifier: accuracy, macro-F1 and F1 by label."""
 
-import tempfile
 from pathlib import Path
 
-from everlong.cli.examples import HELD_OUT_EXAMPLES
+from everlong.cli.held_out import examples_to_measure
 from everlong.cli.labelled import store_labelled
 from everlong.cli.output import answer, say
 from everlong.cli.progress import counting
@@ -11,7 +10,6 @@ from everlong.cli.request import Request
 from everlong.cli.settings import assign_fields
 from everlong.data import ExampleStore
 from everlong.data.labelled import LabelledOptions, read_labelled
-from everlong.errors import ConfigError
 from everlong.evaluate.classes import ClassEvaluation, evaluate_classes
 from everlong.models.classifier import Classifier
 from everlong.train.folder import examples_of
@@ -30,16 +28,12 @@ def eval_labelled(request: Request) -> None:
     options = LabelledOptions.parse(examples_of(trained.folder)["options"])
     fields = assign_fields(request.changes, {"model": type(trained.config), "task": LabelledOptions})
     model = model.with_config(**fields["model"]) if fields["model"] else model
-    kept = trained.folder / HELD_OUT_EXAMPLES
-    if not request.data and (fields["task"] or not kept.exists()):
-        raise ConfigError("no labelled texts are given to measure. Write --data and the names of JSON-lines files.")
-    with tempfile.TemporaryDirectory(prefix="everlong-") as folder:
-        options = options.replace(**fields["task"])
-        if request.data:
-            texts = read_labelled(request.data)
-            store = store_labelled(texts, model.labels, trained.tokenizer, options, Path(folder) / "store")
-        else:
-            store = ExampleStore.open(kept)
+    options = options.replace(**fields["task"])
+
+    def build(folder: Path) -> ExampleStore:
+        return store_labelled(read_labelled(request.data), model.labels, trained.tokenizer, options, folder)
+
+    with examples_to_measure(request, build, what="labelled texts", otherwise=bool(fields["task"])) as store:
         with counting("texts", len(store)) as report:
             found = evaluate_classes(model, store, lanes=request.lanes, report=report)
         left_out = store.about["left_out"]

@@ -1,9 +1,8 @@
 """``everlong eval`` of a tagger: precision, recall and F1 of entities, all together and by type."""
 
-import tempfile
 from pathlib import Path
 
-from everlong.cli.examples import HELD_OUT_EXAMPLES
+from everlong.cli.held_out import examples_to_measure
 from everlong.cli.output import answer
 from everlong.cli.progress import counting
 from everlong.cli.request import Request
@@ -11,7 +10,6 @@ from everlong.cli.settings import assign_fields
 from everlong.cli.tagged import store_tagged
 from everlong.data import ExampleStore
 from everlong.data.tagged import TagOptions, read_tagged
-from everlong.errors import ConfigError
 from everlong.evaluate.entities import Count, EntityEvaluation, evaluate_entities
 from everlong.evaluate.tagging import TagReading
 from everlong.models.tagger import Tagger
@@ -32,17 +30,15 @@ def eval_tagged(request: Request) -> None:
     fields = assign_fields(request.changes, {"model": type(trained.config), "task": TagOptions})
     model = model.with_config(**fields["model"]) if fields["model"] else model
     options = learned.options.replace(**fields["task"])
-    kept = trained.folder / HELD_OUT_EXAMPLES
-    if not request.data and (fields["task"] or not kept.exists()):
-        raise ConfigError("no tagged texts are given to measure. Write --data and the names of files.")
-    with tempfile.TemporaryDirectory(prefix="everlong-") as folder:
-        if request.data:
-            texts = read_tagged(request.data, options)
-            store = store_tagged(texts, model.types, learned.spelling, options, Path(folder) / "store")
-        else:
-            store = ExampleStore.open(kept)
-        with counting("windows", len(store)) as report:
-            found = evaluate_entities(model, store, lanes=request.lanes, report=report)
+
+    def build(folder: Path) -> ExampleStore:
+        return store_tagged(read_tagged(request.data, options), model.types, learned.spelling, options, folder)
+
+    with (
+        examples_to_measure(request, build, what="tagged texts", otherwise=bool(fields["task"])) as store,
+        counting("windows", len(store)) as report,
+    ):
+        found = evaluate_entities(model, store, lanes=request.lanes, report=report)
     if request.as_json:
         answer({"run": str(trained.folder), "model": model.architecture, **found.to_dict()})
         return

@@ -3,13 +3,12 @@
 Without ``--valid``, one text in twenty is held out, drawn by lot, for files are often in the order of their labels.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from everlong.cli.corpus import HELD_OUT, Source
+from everlong.cli.corpus import Source
+from everlong.cli.held_out import held_out, learned
 from everlong.cli.output import say
 from everlong.data import ExampleStore, Tokenizer
 from everlong.data.examples import Values
@@ -24,20 +23,13 @@ from everlong.data.sectioned import in_tokens
 from everlong.errors import DataError
 
 
-def build_labelled(source: Source, options: LabelledOptions, folder: Path, held_out: Path) -> Tokenizer:
+def build_labelled(source: Source, options: LabelledOptions, folder: Path, aside: Path) -> Tokenizer:
     """Store the labelled texts of a source, and those of them that are held out; the tokenizer of both.
 
     Raises:
         ConfigError: the tokenizer is not known.
         DataError: a file or a line cannot be used, or there are not two labels.
     """
-
-    def learned() -> Iterator[LabelledText]:
-        return read_labelled(source.data) if source.valid else _drawn(source.data, held_out=False)
-
-    def aside() -> Iterator[LabelledText]:
-        return read_labelled(source.valid) if source.valid else _drawn(source.data, held_out=True)
-
     # Of all texts: a rare label may be drawn whole into those held out.
     labels = sorted({text.label for text in read_labelled(source.data)})
     if len(labels) < 2:
@@ -45,19 +37,13 @@ def build_labelled(source: Source, options: LabelledOptions, folder: Path, held_
             f"all texts have the same label, '{labels[0]}', so there is nothing to tell apart. "
             "Give texts of two labels or more."
         )
-    tokenizer = source.make_tokenizer(lambda: (labelled.text for labelled in learned()))
-    if next(aside(), None) is not None:
-        store_labelled(aside(), labels, tokenizer, options, held_out)
-    store = store_labelled(learned(), labels, tokenizer, options, folder)
+    tokenizer = source.make_tokenizer(lambda: (labelled.text for labelled in learned(source, read_labelled)))
+    if next(held_out(source, read_labelled), None) is not None:
+        store_labelled(held_out(source, read_labelled), labels, tokenizer, options, aside)
+    store = store_labelled(learned(source, read_labelled), labels, tokenizer, options, folder)
     if left_out := store.about["left_out"]:
         say(f"limit={options.limit} leaves out {left_out:,} of {store.about['n_tokens']:,} tokens")
     return tokenizer
-
-
-def _drawn(paths: Iterable[Path], *, held_out: bool) -> Iterator[LabelledText]:
-    """The texts that are held out, or all others; the same ones each time."""
-    lot = np.random.default_rng(0)
-    return (text for text in read_labelled(paths) if (lot.random() < 1 / HELD_OUT) == held_out)
 
 
 def store_labelled(

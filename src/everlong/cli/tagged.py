@@ -4,12 +4,12 @@ Without ``--valid``, one text in twenty is held out, drawn by lot.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from everlong.cli.corpus import HELD_OUT, Source
+from everlong.cli.corpus import Source
+from everlong.cli.held_out import held_out, learned
 from everlong.data import Example, ExampleStore, Tokenizer
 from everlong.data.spelling import Spelling
 from everlong.data.tag_windows import TAG_FIELDS, tag_windows
@@ -18,7 +18,7 @@ from everlong.data.tags import tag_numbers
 from everlong.errors import DataError, did_you_mean
 
 
-def build_tagged(source: Source, options: TagOptions, folder: Path, held_out: Path) -> Tokenizer:
+def build_tagged(source: Source, options: TagOptions, folder: Path, aside: Path) -> Tokenizer:
     """Store the tagged texts of a source, and those of them that are held out; the tokenizer of both.
 
     Raises:
@@ -26,22 +26,17 @@ def build_tagged(source: Source, options: TagOptions, folder: Path, held_out: Pa
         DataError: a file or a line cannot be used, there are no entities, or windows leave no room for words.
     """
 
-    def learned() -> Iterator[TaggedText]:
-        return read_tagged(source.data, options) if source.valid else _drawn(source.data, options, held_out=False)
-
-    def aside() -> Iterator[TaggedText]:
-        return read_tagged(source.valid, options) if source.valid else _drawn(source.data, options, held_out=True)
-
+    read = partial(read_tagged, options=options)
     # Of all texts: a rare type may be drawn whole into those held out.
-    types = sorted({entity.type for text in read_tagged(source.data, options) for entity in text.entities})
+    types = sorted({entity.type for text in read(source.data) for entity in text.entities})
     if not types:
         raise DataError("every word has the tag O, so there are no entities to learn. Give texts that have some.")
-    by_character = all(len(word) == 1 for text in read_tagged(source.data, options) for word in text.words)
-    tokenizer = source.make_tokenizer(lambda: _training_text(learned(), by_character=by_character))
+    by_character = all(len(word) == 1 for text in read(source.data) for word in text.words)
+    tokenizer = source.make_tokenizer(lambda: _training_text(learned(source, read), by_character=by_character))
     spelling = Spelling(tokenizer, by_character=by_character)
-    if next(aside(), None) is not None:
-        store_tagged(aside(), types, spelling, options, held_out)
-    store_tagged(learned(), types, spelling, options, folder)
+    if next(held_out(source, read), None) is not None:
+        store_tagged(held_out(source, read), types, spelling, options, aside)
+    store_tagged(learned(source, read), types, spelling, options, folder)
     return tokenizer
 
 
@@ -50,12 +45,6 @@ def _training_text(texts: Iterable[TaggedText], *, by_character: bool) -> Iterat
     for text in texts:
         yield "\n".join(text.words) if by_character else " ".join(text.words)
         yield "\n"
-
-
-def _drawn(paths: Iterable[Path], options: TagOptions, *, held_out: bool) -> Iterator[TaggedText]:
-    """The texts that are held out, or all others; the same ones each time."""
-    lot = np.random.default_rng(0)
-    return (text for text in read_tagged(paths, options) if (lot.random() < 1 / HELD_OUT) == held_out)
 
 
 def store_tagged(

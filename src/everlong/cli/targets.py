@@ -1,17 +1,15 @@
 """What ``everlong eval`` does with pairs of texts of any kind: bits per target byte, and targets that are written."""
 
-import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from everlong.cli.examples import HELD_OUT_EXAMPLES
+from everlong.cli.held_out import examples_to_measure
 from everlong.cli.progress import counting
 from everlong.cli.request import Request
 from everlong.data import ExampleStore
-from everlong.errors import ConfigError
 from everlong.evaluate.pairs import bits_per_target_byte
 from everlong.generate.targets import Search, write_targets
 from everlong.models import Seq2Seq
@@ -49,8 +47,7 @@ def written_targets(
     model, tokenizer = request.run.model, request.run.tokenizer
     assert isinstance(model, Seq2Seq)
     model = model.with_config(**fields) if fields else model
-    with tempfile.TemporaryDirectory(prefix="everlong-") as folder:
-        pairs = build(Path(folder) / "pairs") if request.data else _held_out(request.run.folder)
+    with examples_to_measure(request, build, what="pairs") as pairs:
         with counting("pairs", 2 * len(pairs)) as report:
             bits = bits_per_target_byte(model, pairs, tokenizer, lanes=request.lanes, report=report)
             sources = (pairs[n] for n in range(len(pairs)))
@@ -66,10 +63,3 @@ def written_targets(
             references=[tokenizer.decode(pairs[n]["target"]) for n in range(len(pairs))],
             facts={**facts, "bits_per_byte": bits, "decoding": search.model_dump()},
         )
-
-
-def _held_out(run: Path) -> ExampleStore:
-    kept = run / HELD_OUT_EXAMPLES
-    if not kept.exists():
-        raise ConfigError(f"{run} holds no pairs to measure. Write --data and the name of a file.")
-    return ExampleStore.open(kept)

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from everlong.data.examples import Example
+from everlong.data.sectioned import side_by_side
 from everlong.data.spelling import Spelling
 from everlong.data.windows import windows
 from everlong.errors import DataError
@@ -104,12 +105,7 @@ class TagBatch:
 
 def collate_tags(examples: Sequence[Example]) -> TagBatch:
     """The batch of some windows."""
-    tokens, targets = (
-        pad_sequence([torch.from_numpy(one[name]) for one in examples], batch_first=True, padding_value=padding)
-        for name, padding in {"tokens": 0, "targets": IGNORE}.items()
-    )
-    sections = torch.zeros_like(tokens, dtype=torch.bool)
-    for lane, one in enumerate(examples):
-        sections[lane, torch.from_numpy(one["sections"])] = True
-    lengths = torch.tensor([len(one["tokens"]) for one in examples])
+    tokens, lengths, sections = side_by_side(*([one[name] for one in examples] for name in ("tokens", "sections")))
+    asked = [torch.from_numpy(one["targets"]) for one in examples]
+    targets = pad_sequence(asked, batch_first=True, padding_value=IGNORE)
     return TagBatch(tokens=tokens, lengths=lengths, sections=sections, targets=targets)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from everlong.heads import ClassHead
-from everlong.models.encoder import Encoder, Sections, first_tokens
+from everlong.models.encoder import Encoder, Sections
 from everlong.models.headed import HeadedEncoder
 from everlong.shapes import Lengths, Tokens
 
@@ -41,10 +41,7 @@ class Classifier(HeadedEncoder):
         left out.
         """
         self.encoder.recompute = self.recompute
-        marks: dict[str, Tensor | None] = {"sections": sections} if self.encoder.has_sections else {}
-        if self.encoder.has_global_tokens:
-            marks["global_mask"] = first_tokens(tokens)
-        return self.classes(self.encoder.pool(tokens, lengths=lengths, **marks))
+        return self.classes(self.encoder.pool(tokens, lengths=lengths, **self.marks(tokens, sections)))
 
     def around(self, encoder: Encoder) -> Self:
         """Another encoder with a new head for the same labels."""

@@ -3,10 +3,11 @@
 from abc import abstractmethod
 from typing import Any, Self
 
-from torch import nn
+from torch import Tensor, nn
 
 from everlong.models.base import Model
-from everlong.models.encoder import Encoder
+from everlong.models.encoder import Encoder, Sections, first_tokens
+from everlong.shapes import Tokens
 
 
 class HeadedEncoder(Model):
@@ -28,6 +29,14 @@ class HeadedEncoder(Model):
     def heads(self) -> dict[str, nn.Module]:
         """What the task put on it."""
         return {name: part for name, part in self.named_children() if part is not self.encoder}
+
+    def marks(self, tokens: Tokens, sections: Sections | None) -> dict[str, Tensor | None]:
+        """What the encoder is told beside the tokens of texts: their first ones as global, and where sections begin.
+
+        Each where it has such; else it is left out.
+        """
+        marks: dict[str, Tensor | None] = {"sections": sections} if self.encoder.has_sections else {}
+        return marks | ({"global_mask": first_tokens(tokens)} if self.encoder.has_global_tokens else {})
 
     @abstractmethod
     def around(self, encoder: Encoder) -> Self:

@@ -10,7 +10,6 @@ learned: windows of a long text are scored apart and put together afterwards, an
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -46,11 +45,7 @@ class Tagger(HeadedEncoder):
         left out.
         """
         self.encoder.recompute = self.recompute
-        marks: dict[str, Tensor | None] = {"sections": sections} if self.encoder.has_sections else {}
-        if self.encoder.has_global_tokens:
-            first = torch.arange(tokens.shape[1], device=tokens.device) == 0
-            marks["global_mask"] = first.expand_as(tokens)
-        return self.tags(self.encoder(tokens, lengths=lengths, **marks))
+        return self.tags(self.encoder(tokens, lengths=lengths, **self.marks(tokens, sections)))
 
     def around(self, encoder: Encoder) -> Self:
         """Another encoder with a new head for the same types."""

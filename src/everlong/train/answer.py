@@ -12,10 +12,9 @@ from everlong.data.asked import AnswerOptions, AskedBatch, collate_asked
 from everlong.errors import DataError
 from everlong.evaluate.spans import evaluate_spans, point, span_losses
 from everlong.memory import Memory
-from everlong.models import Encoder
 from everlong.models.answerer import Answerer
 from everlong.models.base import Model
-from everlong.train.example_task import ExampleTask
+from everlong.train.example_task import ExampleTask, new_head
 from everlong.train.objective import Objective
 from everlong.train.task import Given, Measurement, Unit
 
@@ -79,10 +78,7 @@ def answerer_of(model: Model, *, seed: int) -> Answerer:
     """The model itself if it answers questions; else its encoder with a new head, which the seed decides."""
     if isinstance(model, Answerer):
         return model
-    assert isinstance(model.backbone, Encoder)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Answerer(model.backbone)
+    return new_head(model, Answerer, seed=seed)
 
 
 def reading_of(about: Mapping[str, Any], **changes: Any) -> tuple[AnswerOptions, bool]:

@@ -13,10 +13,9 @@ from everlong.data.labelled import Texts, collate_texts
 from everlong.errors import DataError
 from everlong.evaluate.classes import evaluate_classes, tell
 from everlong.memory import Memory
-from everlong.models import Encoder
 from everlong.models.base import Model
 from everlong.models.classifier import Classifier
-from everlong.train.example_task import ExampleTask
+from everlong.train.example_task import ExampleTask, new_head
 from everlong.train.objective import Objective
 from everlong.train.task import Given, Measurement, Unit
 
@@ -94,10 +93,7 @@ def classifier_of(model: Model, labels: tuple[str, ...], *, seed: int) -> Classi
     """The model itself if it tells these labels; else its encoder with a new head, which the seed decides."""
     if isinstance(model, Classifier) and model.labels == labels:
         return model
-    assert isinstance(model.backbone, Encoder)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Classifier(model.backbone, labels)
+    return new_head(model, lambda encoder: Classifier(encoder, labels), seed=seed)
 
 
 def labels_of(store: ExampleStore) -> tuple[str, ...]:

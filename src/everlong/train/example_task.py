@@ -5,11 +5,17 @@ A child says how examples become a batch, what the batch costs (its objective), 
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
+
+import torch
 
 from everlong.data import Example, ExampleReader, ExampleStore, Tokenizer
 from everlong.data.chunk import Batch
 from everlong.errors import ConfigError, DataError
+from everlong.models import Encoder
+from everlong.models.base import Model
+from everlong.models.headed import HeadedEncoder
 from everlong.train.config import TrainConfig
 from everlong.train.distribution import World
 from everlong.train.learner import Update
@@ -18,6 +24,7 @@ from everlong.train.task import Given, Measurement, Task
 from everlong.train.text_tasks import require_vocabulary
 
 B = TypeVar("B", bound=Batch)
+H = TypeVar("H", bound=HeadedEncoder)
 
 
 class ExampleTask(Task, Generic[B]):
@@ -76,6 +83,14 @@ class ExampleTask(Task, Generic[B]):
         """How well the model does now on held-out examples."""
         assert self.valid is not None
         return self.measure_examples(self.valid)
+
+
+def new_head(model: Model, put: Callable[[Encoder], H], *, seed: int) -> H:
+    """The encoder of a model, without a head that it may have, with a new one, whose weights the seed decides."""
+    assert isinstance(model.backbone, Encoder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return put(model.backbone)
 
 
 def _examples(given: Given) -> tuple[ExampleStore, ExampleStore | None, Tokenizer]:

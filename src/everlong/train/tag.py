@@ -13,11 +13,10 @@ from everlong.data.tag_windows import TagBatch, collate_tags
 from everlong.errors import DataError
 from everlong.evaluate.entities import evaluate_entities, tell_tags
 from everlong.memory import Memory
-from everlong.models import Encoder
 from everlong.models.base import Model
 from everlong.models.tagger import Tagger
 from everlong.shapes import IGNORE
-from everlong.train.example_task import ExampleTask
+from everlong.train.example_task import ExampleTask, new_head
 from everlong.train.objective import Objective
 from everlong.train.task import Given, Measurement, Unit
 
@@ -101,10 +100,7 @@ def tagger_of(model: Model, types: tuple[str, ...], *, seed: int) -> Tagger:
     """The model itself if it tells these types; else its encoder with a new head, which the seed decides."""
     if isinstance(model, Tagger) and model.types == types:
         return model
-    assert isinstance(model.backbone, Encoder)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Tagger(model.backbone, types)
+    return new_head(model, lambda encoder: Tagger(encoder, types), seed=seed)
 
 
 def types_of(store: ExampleStore) -> tuple[str, ...]:
