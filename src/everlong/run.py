@@ -18,6 +18,7 @@ from everlong.data.labelled import LabelledOptions
 from everlong.data.questions import Question
 from everlong.data.sealed import read_sealed
 from everlong.data.summaries import SummaryOptions
+from everlong.data.synthetic import RULES
 from everlong.errors import ConfigError, DamagedFile, DataError, RunError
 from everlong.evaluate.answering import Answered, answer_questions
 from everlong.evaluate.tagging import Tagged, TagReading, tag_texts
@@ -220,7 +221,7 @@ def load(path: Path | str, **config_overrides: Any) -> Run:
     """
     folder = Path(path)
     model = _model(*model_of(folder), folder)
-    tokenizer = None if model.config.vector_size else load_tokenizer(folder)
+    tokenizer = None if training_of(folder).task in RULES else load_tokenizer(folder)
     checkpoint = best_good_checkpoint(folder)
     if checkpoint is None:
         raise RunError(f"{folder} holds no checkpoint yet. Train it first: everlong train --resume --out {folder}.")

@@ -105,14 +105,13 @@ def generated_lessons(recipe: Recipe, source: Source, out: Path, *, world: World
     del source, out, world, resume
     rules = recipe.options
     assert isinstance(rules, Rules)
-    sizes = {"input_size": rules.input_size, "output_size": rules.output_size}
-    recipe.check(**sizes)
+    recipe.check(**rules.model_sizes)
     told = ", ".join(f"{name} {value:,}" for name, value in rules.model_dump().items())
     yield Lessons(
         data=rules,
         valid=None,
         tokenizer=None,
-        sizes=sizes,
+        sizes=rules.model_sizes,
         introduction=f"sequences of {rules.name}: {told}",
         then="eval {run}",
     )

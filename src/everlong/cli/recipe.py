@@ -20,7 +20,7 @@ from everlong.train.folder import rules_of
 from everlong.train.tasks import TASK_OF_KIND, require_learnable
 
 FROM_DATA = {
-    "vocab_size": "the tokenizer. Give --tokenizer byte or, for example, bpe:8000",
+    "vocab_size": "the tokenizer, or of the task. Give --tokenizer byte or, for example, bpe:8000",
     "input_size": "the task. Give --task copy or, for example, --set task.bits=6",
     "output_size": "the task. Give --task copy or, for example, --set task.bits=6",
 }

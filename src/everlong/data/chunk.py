@@ -35,8 +35,8 @@ class Chunk:
     first token of a document. Tokens from ``lengths`` on are padding. Where tokens are hidden (everlong.data.masking),
     those are the targets of their places, and all others are ``IGNORE``.
 
-    A generated task (everlong.data.synthetic) has vectors in place of tokens, and for each of them bits or choices as
-    targets, ``IGNORE`` where none are asked for.
+    A generated task (everlong.data.synthetic) may have vectors in place of tokens, and for each of them bits or choices
+    as targets; targets are ``IGNORE`` where nothing is asked for.
     """
 
     tokens: Tokens | Vectors

@@ -14,17 +14,17 @@ from typing import Any, Literal, NamedTuple, final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Num
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from everlong.data import Chunk
-from everlong.data.synthetic import MEASURED, Episode, Rules, Sizes, collate, generator
+from everlong.data.synthetic import MEASURED, Episode, Rules, Sizes, TokenRules, collate, generator
 from everlong.errors import ConfigError
 from everlong.evaluate.mode import evaluating
 from everlong.evaluate.reader import ignore
 from everlong.models.base import AnyLanguageModel
-from everlong.shapes import IGNORE, Answers, Asked
+from everlong.shapes import IGNORE, Answers, Asked, Tokens
 
 
 class Tally(NamedTuple):
@@ -112,11 +112,13 @@ def answers(model: AnyLanguageModel, chunk: Chunk) -> Answers:
     return model(chunk.tokens)[0]
 
 
-def answer_losses(logits: Answers, targets: Asked) -> Asked:
+def answer_losses(logits: Answers, targets: Asked | Tokens) -> Asked:
     """Negative log-likelihood of each answer in nats; 0 where the target is `IGNORE`.
 
     As many logits as targets: each is a bit's. So many times as many: each target is a choice among so many.
+    Where targets are tokens, one is asked for at a step.
     """
+    targets = questions(targets)
     asked = targets != IGNORE
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if logits.shape == targets.shape:
@@ -126,8 +128,14 @@ def answer_losses(logits: Answers, targets: Asked) -> Asked:
     return F.cross_entropy(by_choice, targets.long(), ignore_index=IGNORE, reduction="none")
 
 
-def are_wrong(logits: Answers, targets: Asked) -> Bool[Tensor, "b t q"]:
+def questions(targets: Asked | Tokens) -> Num[Tensor, "b t q"]:
+    """What is asked for at each step; tokens are one question each."""
+    return targets[..., None] if targets.ndim == 2 else targets
+
+
+def are_wrong(logits: Answers, targets: Asked | Tokens) -> Bool[Tensor, "b t q"]:
     """Which answers that are asked for are likelier guessed otherwise."""
+    targets = questions(targets)
     if logits.shape == targets.shape:
         differs = (logits > 0) != (targets > 0)
     else:
@@ -151,13 +159,13 @@ def evaluate_episodes(
     processes need another way.
 
     Raises:
-        ConfigError: ``sequences`` or ``lanes`` is less than 1, or the model's vectors are not those of the task.
+        ConfigError: ``sequences`` or ``lanes`` is less than 1, or the model's vectors or tokens are not the task's.
     """
     for name, size in {"sequences": sequences, "lanes": lanes}.items():
         if size < 1:
             raise ConfigError(f"{name}={size} is too small. Choose 1 or more.")
     rules = rules.measured()
-    require_vectors(model, rules)
+    require_fitting(model, rules)
     found: list[Trial] = []
     with evaluating(model), torch.no_grad():
         for n, sizes in enumerate(trials):
@@ -174,14 +182,20 @@ def draw_measured(rules: Rules, sizes: Sizes | None, *, count: int, first: int =
         yield rules.draw(rng, rules.draw_sizes(rng) if sizes is None else sizes)
 
 
-def require_vectors(model: AnyLanguageModel, rules: Rules) -> None:
-    """Make sure that a model reads and answers the vectors of a task.
+def require_fitting(model: AnyLanguageModel, rules: Rules) -> None:
+    """Make sure that a model reads and answers the vectors, or the tokens, of a task.
 
     Raises:
         ConfigError: it does not.
     """
     fields = model.config.model_dump()
     have = (fields.get("input_size", 0), fields.get("output_size", 0))
+    if isinstance(rules, TokenRules) and (any(have) or fields["vocab_size"] != rules.vocab_size):
+        raise ConfigError(
+            f"task={rules.name} has {rules.vocab_size} tokens; the model has vocab_size={fields['vocab_size']}, "
+            f"input_size={have[0]} and output_size={have[1]}. "
+            f"Create it with vocab_size={rules.vocab_size}, and 0 for the others."
+        )
     if have != (rules.input_size, rules.output_size):
         raise ConfigError(
             f"task={rules.name} shows vectors of {rules.input_size} numbers and asks for {rules.output_size} "
@@ -208,7 +222,7 @@ def _measure(
         logits = answer(model, chunk)
         nats += float(answer_losses(logits, chunk.targets).double().sum())
         marks = marks_beside(batch)
-        asked += count_by(marks, chunk.targets != IGNORE)
+        asked += count_by(marks, questions(chunk.targets) != IGNORE)
         wrong += count_by(marks, are_wrong(logits, chunk.targets))
         least += [bits for episode in batch if (bits := rules.least_bits(episode)) is not None]
         count += len(batch)

@@ -10,7 +10,7 @@ import torch
 from everlong.data import Document, Tokenizer
 from everlong.data.synthetic import Episode, Rules, Sizes
 from everlong.evaluate.addressing import count_addressed_right, places
-from everlong.evaluate.episodes import are_wrong, draw_measured, require_vectors
+from everlong.evaluate.episodes import are_wrong, draw_measured, require_fitting
 from everlong.evaluate.trace import Trace, trace
 from everlong.models.machine import MachineModel
 from everlong.shapes import IGNORE
@@ -78,7 +78,7 @@ def trace_episodes(model: MachineModel[Any], rules: Rules, sizes: Sizes, *, coun
         ConfigError: the model's vectors are not those of the task.
     """
     rules = rules.measured()
-    require_vectors(model, rules)
+    require_fitting(model, rules)
     for n, episode in enumerate(draw_measured(rules, sizes, count=count, first=first), start=first):
         said = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
         yield Traced(

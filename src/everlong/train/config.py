@@ -19,6 +19,7 @@ GeneratedTask = Literal[
     "graph-traversal",
     "shortest-path",
     "omniglot",
+    "multi-query-recall",
 ]
 SupervisedTask = Literal["answer", "babi", "classify", "summarize", "tag", "translate"]
 TaskName = Literal[TextTask, GeneratedTask, SupervisedTask]

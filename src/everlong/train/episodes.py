@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from everlong.data import Chunk
-from everlong.data.synthetic import EpisodeReader, Rules
+from everlong.data.synthetic import EpisodeReader, Rules, TokenRules
 from everlong.errors import ConfigError
-from everlong.evaluate.episodes import answer_losses, answers, evaluate_episodes, require_vectors
+from everlong.evaluate.episodes import answer_losses, answers, evaluate_episodes, require_fitting
 from everlong.memory import Memory
 from everlong.models import LanguageModel
 from everlong.models.base import AnyLanguageModel
@@ -48,6 +48,33 @@ class EpisodeLoss(Objective[Chunk]):
 
 
 @final
+class TokenEpisodeLoss(Objective[Chunk]):
+    """Loss of the tokens that are asked for; every sequence begins with an empty memory."""
+
+    entrances = ("answers",)
+
+    model: AnyLanguageModel
+
+    def forward(
+        self, window: Sequence[Chunk], memory: Memory | None
+    ) -> tuple[Float[Tensor, ""], Memory | None, dict[str, Tensor]]:
+        """Loss in nats summed over answers, and the memory's own losses, summed."""
+        nats: list[Tensor] = []
+        aux: dict[str, Tensor] = {}
+        for chunk in window:
+            with self.autocast():
+                losses, _, others = self.model.token_losses(chunk.tokens, chunk.targets)
+            nats.append(losses.sum())
+            aux = {name: aux[name] + loss if name in aux else loss for name, loss in others.items()}
+        return torch.stack(nats).sum(), memory, aux
+
+    def answers(self, chunk: Chunk) -> Answers:
+        """All logits of a chunk, in the precision of training."""
+        with self.autocast():
+            return answers(self.model, chunk)
+
+
+@final
 class Episodes(Task):
     """Sequences of a generated task; other ones, always the same, are measured."""
 
@@ -55,7 +82,8 @@ class Episodes(Task):
 
     def __init__(self, model: AnyLanguageModel, rules: Rules, config: TrainConfig) -> None:
         self._model, self._rules, self._config = model, rules, config
-        self._loss = EpisodeLoss(model, precision=config.precision)
+        loss = TokenEpisodeLoss if isinstance(rules, TokenRules) else EpisodeLoss
+        self._loss = loss(model, precision=config.precision)
         self.objective = self._loss
         self.is_measured = True
 
@@ -85,12 +113,12 @@ class Episodes(Task):
         del lanes
 
     def require_fitting(self) -> None:
-        """Refuse a model of other vectors.
+        """Refuse a model of other vectors or tokens.
 
         Raises:
-            ConfigError: the model does not read and answer the vectors of the task.
+            ConfigError: the model does not read and answer those of the task.
         """
-        require_vectors(self._model, self._rules)
+        require_fitting(self._model, self._rules)
 
     def bits(self, update: Update) -> float:
         """Bits for each sequence of the update."""
@@ -120,7 +148,7 @@ class Episodes(Task):
 
 
 def episodes(given: Given) -> Episodes:
-    """A generated task for a model that reads vectors.
+    """A generated task for a model that reads its vectors or tokens.
 
     Raises:
         ConfigError: the rules are those of another task, or there is something that generated tasks do not need.

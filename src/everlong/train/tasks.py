@@ -19,7 +19,7 @@ from functools import partial
 from typing import final
 
 from everlong.data import ExampleStore, Tokenizer, TokenStore
-from everlong.data.synthetic import RULES, Rules
+from everlong.data.synthetic import RULES, Rules, TokenRules
 from everlong.errors import ConfigError
 from everlong.models import describe_model, list_models
 from everlong.models.base import Model, VectorConfig
@@ -71,7 +71,14 @@ TASKS: dict[str, Entry] = {
     "answer": Entry(make=AnswerTask, material=ExampleStore, learners=joining_encoders),
     "translate": Entry(make=TextPairs, material=ExampleStore, learners=partial(list_models, "seq2seq")),
     "summarize": Entry(make=TextPairs, material=ExampleStore, learners=partial(list_models, "seq2seq")),
-    **{name: Entry(make=episodes, material=Rules, learners=vector_readers) for name in RULES},
+    **{
+        name: Entry(
+            make=episodes,
+            material=Rules,
+            learners=partial(list_models, "causal") if issubclass(rules, TokenRules) else vector_readers,
+        )
+        for name, rules in RULES.items()
+    },
 }
 
 

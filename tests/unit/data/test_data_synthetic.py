@@ -17,6 +17,7 @@ from everlong.data.synthetic import (
     Omniglot,
     PrioritySort,
     RepeatCopy,
+    TokenRules,
     collate,
     generator,
 )
@@ -140,7 +141,7 @@ def test_the_best_estimator_counts() -> None:
     assert Copy().least_bits(Episode(inputs=said, targets=said)) is None
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", [name for name, rules in RULES.items() if not issubclass(rules, TokenRules)])
 def test_a_task_is_what_it_says(name: str) -> None:
     rules = RULES[name]()
     if isinstance(rules, Omniglot):
@@ -159,6 +160,24 @@ def test_a_task_is_what_it_says(name: str) -> None:
         assert torch.equal(again.inputs, episode.inputs)
     assert rules.unit == ("answers" if rules.choices else "bits")
     assert (rules.measured() is rules) == (rules.sources() == {})
+
+
+@pytest.mark.parametrize("name", [name for name, rules in RULES.items() if issubclass(rules, TokenRules)])
+def test_a_task_of_tokens_is_what_it_says(name: str) -> None:
+    rules = RULES[name]()
+    assert isinstance(rules, TokenRules)
+    assert rules.name == name
+    for n, sizes in enumerate([*(rules.draw_sizes(generator(n)) for n in range(5)), *rules.trials()]):
+        episode = rules.draw(generator(n), sizes)
+        assert episode.inputs.dtype == episode.targets.dtype == torch.int64
+        assert episode.targets.shape == episode.inputs.shape
+        assert 0 <= int(episode.inputs.min()) <= int(episode.inputs.max()) < rules.vocab_size
+        given = episode.targets[episode.asked]
+        assert len(given) > 0
+        assert 0 <= int(given.min()) <= int(given.max()) < rules.vocab_size
+        assert episode.marks is not None
+        assert torch.equal(episode.marks > 0, episode.asked)
+        assert torch.equal(rules.draw(generator(n), sizes).inputs, episode.inputs)
 
 
 @pytest.mark.parametrize(("rules", "sizes"), [(Copy(), {"length": 5}), (RepeatCopy(), {"length": 3, "repeats": 4})])

@@ -1,13 +1,14 @@
 """Tasks whose sequences are drawn by rule, as long and as many as wanted; some of them from pictures."""
 
 from everlong.data.synthetic.copying import Copy, RepeatCopy
+from everlong.data.synthetic.multi_query import MultiQueryRecall
 from everlong.data.synthetic.ngram import DynamicNGram
 from everlong.data.synthetic.omniglot import PICTURES, Omniglot
 from everlong.data.synthetic.paths import GraphTraversal, ShortestPath
 from everlong.data.synthetic.pictures import Pictures, read_pictures
 from everlong.data.synthetic.reader import EpisodeReader
 from everlong.data.synthetic.recall import AssociativeRecall
-from everlong.data.synthetic.rules import MEASURED, TRAINED, Episode, Rules, Sizes, collate, generator
+from everlong.data.synthetic.rules import MEASURED, TRAINED, Episode, Rules, Sizes, TokenRules, collate, generator
 from everlong.data.synthetic.sorting import PrioritySort
 from everlong.data.synthetic.table import RULES
 
@@ -22,6 +23,7 @@ __all__ = [
     "Episode",
     "EpisodeReader",
     "GraphTraversal",
+    "MultiQueryRecall",
     "Omniglot",
     "Pictures",
     "PrioritySort",
@@ -29,6 +31,7 @@ __all__ = [
     "Rules",
     "ShortestPath",
     "Sizes",
+    "TokenRules",
     "collate",
     "generator",
     "read_pictures",

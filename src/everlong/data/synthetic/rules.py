@@ -5,6 +5,8 @@ drawn first, or given, so that a model can be measured on longer sequences than 
 
 An answer is a bit, or one of `choices`. A model gives a logit for each bit (its sigmoid is the chance of a one), or so
 many logits in a row for each choice (softmax).
+
+Some tasks are of tokens (`TokenRules`): tokens are shown, and the answer at a step is one of all tokens.
 """
 
 from abc import ABC, abstractmethod
@@ -35,16 +37,17 @@ Sizes = Mapping[str, int]
 class Episode:
     """What is shown, and the answers that are asked for: `IGNORE` stands where none are."""
 
-    inputs: Float[Tensor, "t i"]
-    targets: Float[Tensor, "t q"]
-    """Bits, or the numbers of the right choices, counted from 0."""
+    inputs: Float[Tensor, "t i"] | Int[Tensor, "t"]
+    """Vectors, or tokens."""
+    targets: Float[Tensor, "t q"] | Int[Tensor, "t"]
+    """Bits, or the numbers of the right choices, counted from 0; or tokens."""
     marks: Int[Tensor, "t"] | None = None
     """From 1 on: which kind of question each step asks, if that is told apart."""
 
     @property
     def asked(self) -> Bool[Tensor, "t"]:
         """At which steps answers are asked for."""
-        return (self.targets != IGNORE).any(dim=1)
+        return (self.targets != IGNORE).view(len(self.targets), -1).any(dim=1)
 
 
 class Rules(Config, ABC):
@@ -69,6 +72,11 @@ class Rules(Config, ABC):
     def choices(self) -> int:
         """Among how many each answer is chosen; 0 where answers are bits."""
         return 0
+
+    @property
+    def model_sizes(self) -> dict[str, int]:
+        """Fields of a model that follow from the task."""
+        return {"input_size": self.input_size, "output_size": self.output_size}
 
     @property
     def unit(self) -> Literal["bits", "answers"]:
@@ -127,6 +135,47 @@ class Rules(Config, ABC):
         """
         del folder
         return self
+
+
+class TokenRules(Rules):
+    """How the episodes of a task of tokens are drawn. An answer is asked for at a step itself, not one step later."""
+
+    mark = "distance"
+    """The mark of an answer is how many tokens before it stands what it depends on, rounded up to a power of two."""
+
+    @property
+    @abstractmethod
+    def vocab_size(self) -> int:
+        """Tokens that are shown and answered, from 0."""
+
+    @property
+    def input_size(self) -> int:
+        """No vectors."""
+        return 0
+
+    @property
+    def output_size(self) -> int:
+        """No vectors."""
+        return 0
+
+    @property
+    def choices(self) -> int:
+        """An answer may be any token."""
+        return self.vocab_size
+
+    @property
+    def model_sizes(self) -> dict[str, int]:
+        """The vocabulary."""
+        return {"vocab_size": self.vocab_size}
+
+
+def rounded_up(distances: Int[Tensor, "t"]) -> Int[Tensor, "t"]:
+    """The smallest power of two that is no less than each distance; 0 stays 0.
+
+    >>> rounded_up(torch.tensor([0, 1, 2, 3, 64, 65])).tolist()
+    [0, 1, 2, 4, 64, 128]
+    """
+    return torch.where(distances > 0, 2 ** distances.clamp(min=1).double().log2().ceil().long(), 0)
 
 
 def generator(*key: int) -> torch.Generator:

@@ -1,6 +1,7 @@
 """The generated tasks by their names."""
 
 from everlong.data.synthetic.copying import Copy, RepeatCopy
+from everlong.data.synthetic.multi_query import MultiQueryRecall
 from everlong.data.synthetic.ngram import DynamicNGram
 from everlong.data.synthetic.omniglot import Omniglot
 from everlong.data.synthetic.paths import GraphTraversal, ShortestPath
@@ -19,6 +20,7 @@ RULES: dict[str, type[Rules]] = {
         GraphTraversal,
         ShortestPath,
         Omniglot,
+        MultiQueryRecall,
     )
 }
 """Names are those of `--task`."""
