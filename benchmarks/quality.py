@@ -35,12 +35,17 @@ SHARE, HELD_OUT = 20_000, 16
 TRANSFORMER: dict[str, Any] = {"d_model": 128, "n_layers": 4, "n_heads": 4, "d_ff": 512}
 SEGMENTS: dict[str, Any] = TRANSFORMER | {"segment": 128, "mem_len": 128, "norm": "pre"}
 COMPRESSIVE: dict[str, Any] = SEGMENTS | {"cmem_len": 64, "compression_rate": 4}
+MATRIX: dict[str, Any] = {"d_model": 256, "memory_slots": 64, "slot_size": 32, "n_reads": 4}
 SPARSE: dict[str, Any] = TRANSFORMER | {"stride": 64, "context": 1024, "summary": 8}
 SIZES: dict[str, dict[str, Any]] = {
     "transformer-xl": SEGMENTS,
     "transformer": TRANSFORMER | {"context": 256},
     "lstm": {"d_model": 256, "n_layers": 2},
     "gru": {"d_model": 256, "n_layers": 2},
+    "hierarchical-transformer": TRANSFORMER,
+    "ntm": MATRIX,
+    "dnc": MATRIX,
+    "mann": MATRIX,
     "compressive-transformer": COMPRESSIVE,
     "compressive-transformer+auto-encoding": COMPRESSIVE | {"reconstruction": "auto-encoding"},
     "compressive-transformer+dilated-conv": COMPRESSIVE | {"compression": "dilated-conv"},
