@@ -189,6 +189,19 @@ def integer(rng: torch.Generator, low: int, high: int) -> int:
     return int(torch.randint(low, high + 1, (), generator=rng))
 
 
+def distinct(rng: torch.Generator, count: int, *, below: int) -> Int[Tensor, "n"]:
+    """So many different numbers from 0 on and below a bound, each choice and each order as likely.
+
+    Few of many are drawn until they differ: that takes no list of all of them.
+    """
+    if 4 * count > below:
+        return torch.randperm(below, generator=rng)[:count]
+    found: dict[int, None] = {}
+    while len(found) < count:
+        found |= dict.fromkeys(torch.randint(below, (count,), generator=rng).tolist())
+    return torch.tensor(list(found)[:count])
+
+
 def random_bits(rng: torch.Generator, *shape: int) -> Tensor:
     """Zeros and ones, each as likely."""
     return torch.randint(2, shape, generator=rng).float()
