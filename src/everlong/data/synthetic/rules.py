@@ -28,6 +28,9 @@ from everlong.shapes import IGNORE
 TRAINED, MEASURED = 0, 1
 """The first number of a key: what is measured is drawn apart from what is trained on."""
 
+POWERS = torch.tensor([0, *(2**n for n in range(63))])
+"""Zero and the powers of two."""
+
 Sizes = Mapping[str, int]
 """How large an episode is, by name: ``{"length": 20}``."""
 
@@ -175,7 +178,7 @@ def rounded_up(distances: Int[Tensor, "t"]) -> Int[Tensor, "t"]:
     >>> rounded_up(torch.tensor([0, 1, 2, 3, 64, 65])).tolist()
     [0, 1, 2, 4, 64, 128]
     """
-    return torch.where(distances > 0, 2 ** distances.clamp(min=1).double().log2().ceil().long(), 0)
+    return POWERS[torch.bucketize(distances, POWERS)]
 
 
 def generator(*key: int) -> torch.Generator:
