@@ -106,6 +106,10 @@ def test_sizes_of_training_may_be_mixed() -> None:
     assert rules.largest == {"length": 256, "pairs": 64}
     assert [tuple(sizes.values()) for sizes in rules.trials()] == [*rules.sizes, (512, 128), (1024, 256)]
     assert [tuple(sizes.values()) for sizes in MultiQueryRecall().trials()] == [(64, 4), (128, 8), (256, 16)]
+    twice = MultiQueryRecall(sizes=((64, 4), (64, 4), (128, 8)))
+    shorter = [twice.draw_sizes(generator(n))["length"] == 64 for n in range(600)]
+    assert sum(shorter) / 600 == pytest.approx(2 / 3, abs=0.06)
+    assert [sizes["length"] for sizes in twice.trials()] == [64, 128, 256, 512]
     assert MultiQueryRecall(symbols=14).trials()[-1] == {"length": 256, "pairs": 6}
 
 

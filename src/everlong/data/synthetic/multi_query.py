@@ -82,7 +82,7 @@ class MultiQueryRecall(MultiQueryRules):
     name = "multi-query-recall"
 
     sizes: tuple[tuple[int, int], ...] = ()
-    """Lengths with their pairs, each as likely in training; `length` and `pairs` alone, unless given."""
+    """Lengths with their pairs, each as likely in training (one given twice, twice); else `length` and `pairs`."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -114,7 +114,8 @@ class MultiQueryRecall(MultiQueryRules):
         """Each size of training; the largest twice as long with twice as many pairs; and four times."""
         most, largest = self.symbols // 2 - 1, self.largest
         longer = ({"length": n * largest["length"], "pairs": min(n * largest["pairs"], most)} for n in (2, 4))
-        return (*self._trained, *longer)
+        once = [sizes for n, sizes in enumerate(self._trained) if sizes not in self._trained[:n]]
+        return (*once, *longer)
 
     @property
     def _trained(self) -> tuple[Sizes, ...]:
