@@ -59,7 +59,7 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 """Sizes of a model, by its name and, after a plus, what it differs in from the model of that name."""
 
-SETTINGS: dict[str, Any] = {"lr": 1e-3, "lanes": 64, "warmup": 100, "clip": 1.0, "weight_decay": 0.1}
+SETTINGS: dict[str, Any] = {"lr": 5e-4, "lanes": 64, "warmup": 100, "clip": 1.0, "weight_decay": 0.1}
 TRIAL, PIECES = 12, 4
 """Updates from whose time the speed is taken, after two more, and how many checkpoints a run has."""
 SEQUENCES = 200

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.support import CLI
 
-TASKS: dict[str, dict[str, object]] = {
+TASKS: dict[str, dict[str, Any]] = {
     "multi-query-recall": {"length": 16, "pairs": 2, "symbols": 12, "fill": "random"},
     "multi-query-overwrite": {"length": 16, "pairs": 2, "updates": 1, "symbols": 16},
     "selective-copy": {"noise": 6, "items": 2, "scattered": "false"},
@@ -16,7 +17,7 @@ TASKS: dict[str, dict[str, object]] = {
 SMALL = {"d_model": 8, "n_layers": 1, "eval_sequences": 4, "save_every": 0}
 
 
-def words(out: Path, task: str, *more: object, model: str = "gru", **fields: object) -> list[object]:
+def words(out: Path, task: str, *more: object, model: str = "gru", **fields: Any) -> list[object]:
     """The command that trains a tiny model in three steps."""
     sizes = [
         word for name, value in {**SMALL, **TASKS[task], **fields}.items() for word in ("--set", f"{name}={value}")
@@ -79,9 +80,7 @@ def test_another_use_of_the_run_is_refused(cli: CLI, tmp_path: Path, book: Path)
         ("induction-heads", {"vocab_size": 9}, "vocab_size is that of"),
     ],
 )
-def test_what_does_not_fit_is_refused(
-    cli: CLI, tmp_path: Path, task: str, fields: dict[str, object], said: str
-) -> None:
+def test_what_does_not_fit_is_refused(cli: CLI, tmp_path: Path, task: str, fields: dict[str, Any], said: str) -> None:
     cli(*words(tmp_path / "run", task, **fields)).require_refusal(said)
     assert not (tmp_path / "run").exists()
 

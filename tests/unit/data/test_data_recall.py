@@ -198,6 +198,13 @@ def test_distinct_numbers_are_every_choice_alike(count: int, below: int) -> None
             assert pairs[one, two] / 4000 == pytest.approx(same if one == two else other, abs=0.02)
 
 
+def test_the_smallest_sizes_fit() -> None:
+    drawn(MultiQueryRecall(length=16, pairs=4, symbols=10), count=1)
+    drawn(MultiQueryOverwrite(length=20, pairs=4, symbols=14), count=1)
+    drawn(SelectiveCopy(noise=0, items=1, symbols=3), count=1)
+    drawn(InductionHeads(length=12, symbols=3), count=1)
+
+
 @pytest.mark.parametrize(
     ("rules", "fields", "message"),
     [
@@ -221,5 +228,3 @@ def test_distinct_numbers_are_every_choice_alike(count: int, below: int) -> None
 def test_what_does_not_fit_is_refused(rules: type[Rules], fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         rules(**fields)
-    smallest = {MultiQueryRecall: {"length": 16, "pairs": 4, "symbols": 10}, MultiQueryOverwrite: {"symbols": 14}}
-    rules(**smallest.get(rules, {}))

@@ -183,11 +183,13 @@ def test_a_vocabulary_has_logits_only_where_it_is_asked(monkeypatch: pytest.Monk
     model = create_model("gru", vocab_size=16, d_model=8, n_layers=1)
     rows: list[int] = []
 
-    def count(_: Any, given: tuple[torch.Tensor]) -> None:
-        rows.append(given[0].shape[:-1].numel())
-
     whole = model.head.logits
-    monkeypatch.setattr(model.head, "logits", lambda hidden: (count(None, (hidden,)), whole(hidden))[1])
+
+    def counted(hidden: torch.Tensor) -> torch.Tensor:
+        rows.append(hidden.shape[:-1].numel())
+        return whole(hidden)
+
+    monkeypatch.setattr(model.head, "logits", counted)
     evaluate_episodes(model, rules, trials=(None,), sequences=5, lanes=3)
     assert rows == [3 * 2, 2 * 2]
 

@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from everlong.data.synthetic.rules import Episode, Sizes, TokenRules, distinct, rounded_up
+from everlong.data.synthetic.rules import Episode, Sizes, TokenRules, distinct, integer, rounded_up
 from everlong.shapes import IGNORE
 
 SHORT = 0.01
@@ -97,7 +97,7 @@ class MultiQueryRecall(MultiQueryRules):
     def draw_sizes(self, rng: torch.Generator) -> Sizes:
         """One of the sizes of training."""
         trained = self._trained
-        return trained[int(torch.randint(len(trained), (), generator=rng))] if len(trained) > 1 else trained[0]
+        return trained[integer(rng, 0, len(trained) - 1)]
 
     def draw(self, rng: torch.Generator, sizes: Sizes) -> Episode:
         """Pairs, then their keys again at gaps."""
