@@ -34,7 +34,7 @@ from everlong.train.folder import training_of
 from everlong.train.state import TrainingState
 from everlong.train.tasks import make_task
 
-from .pieces import RESULTS, Training, comparison, fields, run_all
+from .pieces import RESULTS, Training, comparison, fields, run_all, updates_in
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FILES: dict[str, dict[str, str]] = {
@@ -122,13 +122,7 @@ def config_of(job: Job, data: ExampleStore, tokenizer: BPETokenizer) -> TrainCon
     config = TrainConfig.parse({**kept, **job.asked["settings"]})
     with torch.random.fork_rng(devices=[]):
         task = make_task(new_model(job, tokenizer.vocab_size), data, None, config, tokenizer)
-        state = TrainingState(task, config, World())
-        for _ in range(2):
-            state.advance()
-        began = time.process_time()
-        for _ in range(TRIAL):
-            state.advance()
-    steps = max(1, int(60 * job.cpu_minutes * TRIAL / (time.process_time() - began)))
+        steps = updates_in(TrainingState(task, config, World()), cpu_minutes=job.cpu_minutes, trial=TRIAL)
     every = max(1, steps // MEASUREMENTS)
     return config.replace(steps=steps, eval_every=every, save_every=every)
 

@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from everlong.train.state import TrainingState
 
 from .machine import describe
 
@@ -89,6 +92,16 @@ def comparison(description: str | None, *, models: Sequence[str], known: Iterabl
 def fields(pairs: Iterable[str]) -> dict[str, Any]:
     """Fields from KEY=VALUE words."""
     return {key: json.loads(value) for key, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def updates_in(state: TrainingState, *, cpu_minutes: float, trial: int) -> int:
+    """How many updates a training makes in so much processor time: by so many of a trial, after two more."""
+    for _ in range(2):
+        state.advance()
+    began = time.process_time()
+    for _ in range(trial):
+        state.advance()
+    return max(1, int(60 * cpu_minutes * trial / (time.process_time() - began)))
 
 
 def unfinished(jobs: Sequence[J], rows: Sequence[Row], result: Path) -> list[J]:

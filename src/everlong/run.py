@@ -47,7 +47,7 @@ class Run:
     """In evaluation mode, with the weights of `checkpoint`."""
     checkpoint: Checkpoint
     known_tokenizer: Tokenizer | None
-    """What made its text into tokens; ``None`` where it read vectors."""
+    """What made its text into tokens; ``None`` where there was none."""
 
     @property
     def config(self) -> ModelConfig:
@@ -59,12 +59,12 @@ class Run:
         """What makes text into tokens.
 
         Raises:
-            ConfigError: the model reads vectors.
+            ConfigError: the model learned from generated sequences.
         """
         if self.known_tokenizer is None:
             raise ConfigError(
-                f"{self.folder} learned from vectors, not from text, and can neither read text nor write any. "
-                f"Measure it with everlong eval {self.folder}."
+                f"{self.folder} learned from generated sequences, not from text, and can neither read text nor write "
+                f"any. Measure it with everlong eval {self.folder}."
             )
         return self.known_tokenizer
 
@@ -202,7 +202,7 @@ class Run:
         """A new session, which has read nothing yet.
 
         Raises:
-            ConfigError: the model is an encoder, or reads vectors.
+            ConfigError: the model is an encoder, or learned from generated sequences.
         """
         return Session(self.language_model, self.tokenizer)
 

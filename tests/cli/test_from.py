@@ -194,7 +194,7 @@ def test_a_machine_that_read_vectors_has_nothing_for_text(cli: CLI, book: Path, 
     small = ("--set", "d_model=8", "--set", "task.max_length=2", "--lanes", 2, "--steps", 1)
     assert cli("train", "lstm", "--task", "copy", "--out", tmp_path / "copy", *small).code == 0
     words = ("train", "lstm", "--from", tmp_path / "copy", "--out", tmp_path / "run")
-    cli(*words, "--data", book).require_refusal("learned from vectors, not from text")
+    cli(*words, "--data", book).require_refusal("learned from generated sequences, not from text")
     cli(*words, "--task", "copy").require_refusal("task=copy has no use for --from: it is generated and reads no text")
     assert not (tmp_path / "run").exists()
 

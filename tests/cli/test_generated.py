@@ -133,7 +133,9 @@ def test_another_use_of_the_run_is_refused(cli: CLI, trained: Path, book: Path) 
     cli("eval", trained, "--task", "lm").require_refusal("learned task=copy, not lm. Leave out --task")
     cli("eval", trained, "--sequences", 0).require_refusal("sequences=0 is too small")
     cli("eval", trained, "--set", "task.bits=4").require_refusal("task=copy shows vectors of 5 numbers")
-    cli("generate", trained, "--prompt", "a").require_refusal("learned from vectors, not from text", "everlong eval")
+    cli("generate", trained, "--prompt", "a").require_refusal(
+        "learned from generated sequences, not from text", "everlong eval"
+    )
     cli("train", "--resume", "--out", trained, "--data", book).require_refusal("has no use for --data")
     cli("train", "--resume", "--out", trained, "--set", "max_length=4").require_refusal("data setting max_length=3")
 

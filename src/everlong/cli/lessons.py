@@ -3,6 +3,7 @@
 `course` says for each task how its lessons are made of the words on the command line.
 """
 
+import json
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -106,7 +107,7 @@ def generated_lessons(recipe: Recipe, source: Source, out: Path, *, world: World
     rules = recipe.options
     assert isinstance(rules, Rules)
     recipe.check(**rules.model_sizes)
-    told = ", ".join(f"{name} {value:,}" for name, value in rules.model_dump().items())
+    told = ", ".join(f"{name} {setting_text(value)}" for name, value in rules.model_dump(mode="json").items())
     yield Lessons(
         data=rules,
         valid=None,
@@ -157,6 +158,18 @@ def example_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, 
             introduction=f"{len(found.train):,} examples of {task}{held_out}",
             then="eval {run}" if found.valid else "eval {run} --data PATH",
         )
+
+
+def setting_text(value: object) -> str:
+    """A setting as ``--set`` takes it, but for commas between thousands.
+
+    >>> setting_text(8192), setting_text("random"), setting_text([[64, 4]]), setting_text(True)
+    ('8,192', 'random', '[[64, 4]]', 'true')
+    """
+    if isinstance(value, str):
+        return value
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:,}" if is_number else json.dumps(value)
 
 
 def course(task: TaskName) -> Course:

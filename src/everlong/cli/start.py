@@ -25,7 +25,7 @@ def started(recipe: Recipe, other: Path | None, out: Path, *, world: World, resu
     It is copied on rank 0 where need be, and taken away again if no training comes of it.
 
     Raises:
-        ConfigError: weights depend on a field that is changed, or the other run learned from vectors.
+        ConfigError: weights depend on a field that is changed, or the other run learned from no text.
         RunError: there is no other run, or the folder was prepared to begin with something else.
         DamagedFile: a file of the other run, or of the copy, is altered.
     """

@@ -100,16 +100,19 @@ class Trial:
 
 
 Answer = Callable[[AnyLanguageModel, Chunk], Answers]
-"""Something that gives all logits of a chunk."""
+"""Something that gives the logits of a chunk, as `answers` does."""
 
 
 def answers(model: AnyLanguageModel, chunk: Chunk) -> Answers:
-    """Logits of every step; each sequence begins with an empty memory.
+    """Logits of every step; of tokens, those of the steps that ask, as if one lane had them all.
 
+    Each sequence begins with an empty memory.
     What follows a sequence is neither scored nor remembered, so that the padding may be read: all lanes end together,
     and the chunk is one scan.
     """
-    return model(chunk.tokens)[0]
+    if chunk.tokens.is_floating_point():
+        return model(chunk.tokens)[0]
+    return model.logits_at(chunk.tokens, chunk.targets != IGNORE)[0][None]
 
 
 def answer_losses(logits: Answers, targets: Asked | Tokens) -> Asked:
@@ -220,10 +223,13 @@ def _measure(
     while batch := [episode for _, episode in zip(range(lanes), drawn, strict=False)]:
         chunk = collate(batch).to(model.device)
         logits = answer(model, chunk)
-        nats += float(answer_losses(logits, chunk.targets).double().sum())
-        marks = marks_beside(batch)
-        asked += count_by(marks, questions(chunk.targets) != IGNORE)
-        wrong += count_by(marks, are_wrong(logits, chunk.targets))
+        targets, marks = chunk.targets, marks_beside(batch)
+        if isinstance(rules, TokenRules):
+            asking = targets != IGNORE
+            targets, marks = targets[asking][None], marks[asking.cpu()][None]
+        nats += float(answer_losses(logits, targets).double().sum())
+        asked += count_by(marks, questions(targets) != IGNORE)
+        wrong += count_by(marks, are_wrong(logits, targets))
         least += [bits for episode in batch if (bits := rules.least_bits(episode)) is not None]
         count += len(batch)
         report(done + count)

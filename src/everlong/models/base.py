@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import torch
+from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -208,6 +209,22 @@ class LanguageModel(Model, Generic[M]):
         """Like a plain call, and the scalar training losses that belong to the memory itself, by name."""
         step = self._step(tokens, memory, starts, lengths)
         return self.head.logits(step.hidden), step.memory, step.aux
+
+    def logits_at(
+        self,
+        tokens: Tokens | Vectors,
+        places: Bool[Tensor, "b t"],
+        memory: M | None = None,
+        *,
+        starts: Starts | None = None,
+        lengths: Lengths | None = None,
+    ) -> tuple[Float[Tensor, "n v"], M]:
+        """Like a plain call, with the logits of chosen tokens alone, lane after lane.
+
+        Logits of every token are much larger than hidden states where the vocabulary is.
+        """
+        step = self._step(tokens, memory, starts, lengths)
+        return self.head.logits(step.hidden[places][None])[0], step.memory
 
     def token_losses(
         self,

@@ -20,6 +20,9 @@ GeneratedTask = Literal[
     "shortest-path",
     "omniglot",
     "multi-query-recall",
+    "multi-query-overwrite",
+    "selective-copy",
+    "induction-heads",
 ]
 SupervisedTask = Literal["answer", "babi", "classify", "summarize", "tag", "translate"]
 TaskName = Literal[TextTask, GeneratedTask, SupervisedTask]

@@ -69,7 +69,7 @@ class TokenEpisodeLoss(Objective[Chunk]):
         return torch.stack(nats).sum(), memory, aux
 
     def answers(self, chunk: Chunk) -> Answers:
-        """All logits of a chunk, in the precision of training."""
+        """Logits of what is asked for, in the precision of training."""
         with self.autocast():
             return answers(self.model, chunk)
 

@@ -2,13 +2,23 @@
 
 import itertools
 import math
+from collections import Counter
 from typing import Any
 
 import pytest
 import torch
 
 from everlong.data import Chunk
-from everlong.data.synthetic import Copy, DynamicNGram, GraphTraversal, Omniglot, ShortestPath, collate
+from everlong.data.synthetic import (
+    Copy,
+    DynamicNGram,
+    GraphTraversal,
+    MultiQueryRecall,
+    Omniglot,
+    SelectiveCopy,
+    ShortestPath,
+    collate,
+)
 from everlong.errors import ConfigError
 from everlong.evaluate.episodes import (
     answer_losses,
@@ -142,6 +152,48 @@ def test_a_trial_is_its_sequences_one_by_one(name: str) -> None:
     assert set(found.to_dict()) == {"sizes", "bits_per_sequence", "wrong_bits", "n_sequences", "n_bits"}
 
 
+@pytest.mark.parametrize("name", ["gru", "transformer"])
+def test_a_trial_of_tokens_is_its_sequences_one_by_one(name: str) -> None:
+    rules = MultiQueryRecall(symbols=12, sizes=((16, 2), (40, 5)))
+    torch.manual_seed(0)
+    model = create_model(name, vocab_size=12, d_model=8, n_layers=1).double()
+    nats, right, asked = 0.0, Counter[int](), Counter[int]()
+    for episode in draw_measured(rules, None, count=7):
+        with torch.no_grad():
+            logits, _ = model(episode.inputs[None])
+        chances = logits[0].log_softmax(dim=-1)
+        assert episode.marks is not None
+        for at in episode.asked.nonzero()[:, 0].tolist():
+            answer, mark = int(episode.targets[at]), int(episode.marks[at])
+            nats -= float(chances[at, answer])
+            asked[mark] += 1
+            right[mark] += int(chances[at].argmax()) == answer
+    (found,) = evaluate_episodes(model, rules, trials=(None,), sequences=7, lanes=3)
+    assert found.nats == pytest.approx(nats)
+    assert (found.unit, found.mark, found.n_answers) == ("answers", "distance", asked.total())
+    assert {mark: tally.n_answers for mark, tally in found.by_mark.items()} == asked
+    assert {mark: round(tally.accuracy * asked[mark]) for mark, tally in found.by_mark.items()} == {
+        mark: right[mark] for mark in asked
+    }
+    assert len({found.to_dict()["n_answers"], 7 * 2, 7 * 5}) == 3
+
+
+def test_a_vocabulary_has_logits_only_where_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = SelectiveCopy(noise=30, items=2)
+    model = create_model("gru", vocab_size=16, d_model=8, n_layers=1)
+    rows: list[int] = []
+
+    whole = model.head.logits
+
+    def counted(hidden: torch.Tensor) -> torch.Tensor:
+        rows.append(hidden.shape[:-1].numel())
+        return whole(hidden)
+
+    monkeypatch.setattr(model.head, "logits", counted)
+    evaluate_episodes(model, rules, trials=(None,), sequences=5, lanes=3)
+    assert rows == [3 * 2, 2 * 2]
+
+
 def test_padding_that_is_read_changes_nothing() -> None:
     model = tiny()
     chunk = collate(list(draw_measured(RULES, None, count=6)))
@@ -183,5 +235,11 @@ def test_what_does_not_fit_is_refused() -> None:
     message = r"task=copy shows vectors of 9 numbers and asks for 8 bits; the model has input_size=3 and output_size=2"
     with pytest.raises(ConfigError, match=message):
         evaluate_episodes(model, Copy(), trials=(None,), sequences=1, lanes=1)
+    reader = create_model("gru", vocab_size=16, d_model=8)
+    message = r"task=multi-query-recall has 8192 tokens; the model has vocab_size=16, input_size=0 and output_size=0"
+    with pytest.raises(ConfigError, match=message):
+        evaluate_episodes(reader, MultiQueryRecall(), trials=(None,), sequences=1, lanes=1)
+    with pytest.raises(ConfigError, match=r"task=selective-copy has 16 tokens; the model has vocab_size=256"):
+        evaluate_episodes(model, SelectiveCopy(), trials=(None,), sequences=1, lanes=1)
     with pytest.raises(ConfigError, match=r"task=shortest-path shows vectors of 92 numbers and asks for 90 logits"):
         evaluate_episodes(model, ShortestPath(), trials=(None,), sequences=1, lanes=1)

@@ -27,6 +27,22 @@ def make(name: str, **fields: Any) -> LanguageModel[Any]:
     return model
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_logits_of_chosen_tokens_are_those_of_a_plain_call(name: str) -> None:
+    model = make(name)
+    before, tokens = some_tokens(time=5), some_tokens()
+    places = torch.rand(tokens.shape) < 0.3
+    lengths, starts = torch.tensor([9, 6]), torch.rand(tokens.shape) < 0.2
+    with torch.no_grad():
+        _, memory = model(before)
+        logits, after = model(tokens, memory, starts=starts, lengths=lengths)
+        chosen, kept = model.logits_at(tokens, places, memory, starts=starts, lengths=lengths)
+        none, _ = model.logits_at(tokens, torch.zeros_like(places))
+    torch.testing.assert_close(chosen, logits[places])
+    torch.testing.assert_close(kept.flatten(), after.flatten())
+    assert none.shape == (0, 11)
+
+
 def some_tokens(lanes: int = 2, time: int = 9) -> Tensor:
     return torch.randint(11, (lanes, time))
 

@@ -80,7 +80,9 @@ def test_a_run_knows_its_rules_and_has_no_text(tmp_path: Path) -> None:
     assert rules_of(tmp_path / "run") == RULES
     run = load(tmp_path / "run")
     assert run.model.weights_digest() == model.weights_digest()
-    with pytest.raises(ConfigError, match="learned from vectors, not from text, and can neither read text nor write"):
+    with pytest.raises(
+        ConfigError, match="learned from generated sequences, not from text, and can neither read text nor write"
+    ):
         run.session()
     with pytest.raises(RunError, match=r"has data setting max_length=3, now it is 4\. Resume with max_length=3"):
         train(machine(), RULES.replace(max_length=4), None, copying(), tmp_path / "run", resume=True)

@@ -28,6 +28,9 @@ from everlong.shapes import IGNORE
 TRAINED, MEASURED = 0, 1
 """The first number of a key: what is measured is drawn apart from what is trained on."""
 
+POWERS = torch.tensor([0, *(2**n for n in range(63))])
+"""Zero and the powers of two."""
+
 Sizes = Mapping[str, int]
 """How large an episode is, by name: ``{"length": 20}``."""
 
@@ -175,7 +178,7 @@ def rounded_up(distances: Int[Tensor, "t"]) -> Int[Tensor, "t"]:
     >>> rounded_up(torch.tensor([0, 1, 2, 3, 64, 65])).tolist()
     [0, 1, 2, 4, 64, 128]
     """
-    return torch.where(distances > 0, 2 ** distances.clamp(min=1).double().log2().ceil().long(), 0)
+    return POWERS[torch.bucketize(distances, POWERS)]
 
 
 def generator(*key: int) -> torch.Generator:
@@ -187,6 +190,19 @@ def generator(*key: int) -> torch.Generator:
 def integer(rng: torch.Generator, low: int, high: int) -> int:
     """A number from `low` to `high`, both included, each as likely."""
     return int(torch.randint(low, high + 1, (), generator=rng))
+
+
+def distinct(rng: torch.Generator, count: int, *, below: int) -> Int[Tensor, "n"]:
+    """So many different numbers from 0 on and below a bound, each choice and each order as likely.
+
+    Few of many are drawn until they differ: that takes no list of all of them.
+    """
+    if 4 * count > below:
+        return torch.randperm(below, generator=rng)[:count]
+    found: dict[int, None] = {}
+    while len(found) < count:
+        found |= dict.fromkeys(torch.randint(below, (count,), generator=rng).tolist())
+    return torch.tensor(list(found)[:count])
 
 
 def random_bits(rng: torch.Generator, *shape: int) -> Tensor:

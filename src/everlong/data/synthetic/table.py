@@ -1,12 +1,15 @@
 """The generated tasks by their names."""
 
 from everlong.data.synthetic.copying import Copy, RepeatCopy
+from everlong.data.synthetic.induction import InductionHeads
 from everlong.data.synthetic.multi_query import MultiQueryRecall
 from everlong.data.synthetic.ngram import DynamicNGram
 from everlong.data.synthetic.omniglot import Omniglot
+from everlong.data.synthetic.overwriting import MultiQueryOverwrite
 from everlong.data.synthetic.paths import GraphTraversal, ShortestPath
 from everlong.data.synthetic.recall import AssociativeRecall
 from everlong.data.synthetic.rules import Rules
+from everlong.data.synthetic.selective_copying import SelectiveCopy
 from everlong.data.synthetic.sorting import PrioritySort
 
 RULES: dict[str, type[Rules]] = {
@@ -21,6 +24,9 @@ RULES: dict[str, type[Rules]] = {
         ShortestPath,
         Omniglot,
         MultiQueryRecall,
+        MultiQueryOverwrite,
+        SelectiveCopy,
+        InductionHeads,
     )
 }
 """Names are those of `--task`."""
