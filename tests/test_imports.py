@@ -35,6 +35,7 @@ ROOMS = [
     "run",
     "interop",
     "demo",
+    "compare",
     "cli",
     "__main__",
 ]
