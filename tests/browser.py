@@ -5,6 +5,10 @@ import json
 import re
 import shutil
 import subprocess
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -44,21 +48,45 @@ frame.onload = () => {{
 
 
 def look(page: str, folder: Path, *, width: int = 1000, dark: bool = False) -> dict[str, Any]:
-    """What a browser makes of a page: sizes, colours, text and requests."""
+    """What a browser makes of a page that this machine serves: sizes, colours, text and what it asks for besides."""
     assert CHROMIUM is not None
-    wrapper = folder / "wrapper.html"
-    wrapper.write_text(FRAME.format(width=width, page=html.escape(page, quote=True)), encoding="utf-8")
-    words = [CHROMIUM, *QUIET, f"--user-data-dir={folder / 'browser'}", "--dump-dom", wrapper.as_uri()]
-    done = subprocess.run(
-        [*words[:-1], *(["--force-dark-mode"] if dark else []), words[-1]],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
+    wrapper = FRAME.format(width=width, page=html.escape(page, quote=True))
+    with serving(wrapper.encode()) as address:
+        scheme = ["--force-dark-mode"] if dark else []
+        done = subprocess.run(
+            [CHROMIUM, *QUIET, *scheme, f"--user-data-dir={folder / 'browser'}", "--dump-dom", address],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
     found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, flags=re.S)
     assert found, done.stderr[-2000:]
     return json.loads(html.unescape(found[1]))
+
+
+@contextmanager
+def serving(page: bytes) -> Generator[str]:
+    """The address of a server on this machine that has one page."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/" else 404)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(page if self.path == "/" else b"")
+
+        def log_message(self, format: str, *args: object) -> None:
+            del format, args
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def contrast(one: str, other: str) -> float:

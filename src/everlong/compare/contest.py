@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from everlong.compare import speeds
 from everlong.compare.figures import Figures, RunFigures
 from everlong.compare.page import write_page
-from everlong.compare.speeds import measure_models
 from everlong.compare.tables import csv_table, json_text
 from everlong.compare.terms import Terms, Turn
 from everlong.compare.turns import Report, Texts, run_turns
@@ -51,6 +51,8 @@ def compare(
         return None
     tell("measuring how fast they read and write")
     finished = _finished(terms, runs, folder)
+    text = texts.train.tokens[: speeds.ENDS[-1]]
+    chunk = terms.training.chunk
     figures = Figures(
         terms=terms.to_dict(),
         data={
@@ -61,9 +63,9 @@ def compare(
             "tokenizer": texts.tokenizer.name,
         },
         runs=tuple(runs),
-        models=tuple(measure_models(finished, texts.train.tokens[: 1 << 14], chunk=terms.training.chunk)),
+        models=tuple(speeds.measure_models(finished, text, chunk=chunk, rounds=speeds.ROUNDS)),
         machine=_machine(),
-        chunk=terms.training.chunk,
+        chunk=chunk,
     )
     told = language or language_of(texts.tokenizer.decode(texts.train.tokens[:SAMPLE]))
     write_whole(folder / ROWS, csv_table(figures).encode())

@@ -22,9 +22,7 @@ READ_BEFORE = 512
 ROUNDS = 5
 
 
-def measure_models(
-    models: Mapping[str, AnyLanguageModel], text: Ids, *, chunk: int, rounds: int = ROUNDS
-) -> list[ModelFigures]:
+def measure_models(models: Mapping[str, AnyLanguageModel], text: Ids, *, chunk: int, rounds: int) -> list[ModelFigures]:
     """Sizes and speeds of models in evaluation mode: each reads the text in chunks and writes on, round by round.
 
     A first round is not counted. A text shorter than the last of `ENDS` is read again from its beginning.

@@ -63,8 +63,9 @@ class Finding:
 def interval(values: Sequence[float], *, exact: bool = False) -> Interval:
     """The interval of the mean; of counts, which are exact, the value itself.
 
-    >>> interval([1.0, 2.0, 3.0])
-    Interval(mean=2.0, low=-0.48433820832292096, high=4.4843382083229215)
+    >>> found = interval([1.0, 2.0, 3.0])
+    >>> round(found.low, 3), found.mean, round(found.high, 3)
+    (-0.484, 2.0, 4.484)
     """
     mean = statistics.fmean(values)
     if exact:

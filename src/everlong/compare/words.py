@@ -23,6 +23,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "tokens": "{n:,} tokens",
         "list": ", ",
         "and": " and ",
+        "named": "{name} ({value})",
         "verdict": "Which to take for what",
         "rule": "The rule: a figure has a value from each seed, or from each round of measuring speed. Its interval is "
         "that of the mean at 95 % (Student's t). A model is ahead where its interval overlaps no other one's; else it "
@@ -120,6 +121,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "tokens": "{n:,} 个词元",
         "list": "、",
         "and": " 和 ",
+        "named": "{name}（{value}）",
         "verdict": "什么用途选什么",
         "rule": "判定规则：每个指标对每个种子（或每轮测速）有一个值，区间是均值的 95 % 置信区间（学生 t 分布）。"
         "一个模型的区间与其他模型都不重叠才算领先，否则算平手。只有一个种子就没有区间，不能下结论。"
@@ -191,12 +193,12 @@ WORDS: dict[Language, dict[str, str]] = {
         "topic-decoding": "生成速度",
         "topic-probe": "{about}",
         "ahead": "选 {best}，{value}；其次是 {second}。",
-        "tie": "{best} 平手：区间重叠。",
-        "tie-behind": "{best} 平手：区间重叠。落后的有：{rest}。",
+        "tie": "{best}平手：区间重叠。",
+        "tie-behind": "{best}平手：区间重叠。落后的有：{rest}。",
         "one-seed": "{best} 的数值最好，{value}，其次是 {second}；但只有一个种子，不能下结论。",
         "nothing": "没有可比的对象。",
-        "helps-some": "{best} 确有节省；{rest} 不能确定。",
-        "helps-all": "{best} 确有节省。",
+        "helps-some": "{best}确有节省；{rest}不能确定。",
+        "helps-all": "{best}确有节省。",
         "helps-none": "都不能确定：{rest}。",
         "memory-one-seed": "{rest}；但只有一个种子，不能下结论。",
         "failure": "{model} 用种子 {seed} 训练失败：{why}。上面的结论不含它。",
@@ -243,7 +245,8 @@ def sentence(finding: Finding, language: Language) -> str:
     words = WORDS[language]
 
     def told(names: Sequence[str]) -> str:
-        return words["list"].join(f"{name} ({quantity(finding, finding.values[name], language)})" for name in names)
+        values = {name: quantity(finding, finding.values[name], language) for name in names}
+        return words["list"].join(words["named"].format(name=name, value=value) for name, value in values.items())
 
     rest = [name for name in finding.values if name not in finding.best]
     if finding.topic == "memory" and finding.outcome != "nothing":

@@ -52,7 +52,7 @@ def test_sentences_on_other_topics() -> None:
         sentence(judge("bytes", {"a": [2048], "b": [512]}, exact=True), "en") == "Take b, 512 B; next is a (2.0 KiB)."
     )
     assert sentence(judge("reading", {"a": [9e3], "b": [1e3]}, most=True, exact=True), "zh") == (
-        "选 a，9,000 词元/秒；其次是 b (1,000 词元/秒)。"
+        "选 a，9,000 词元/秒；其次是 b（1,000 词元/秒）。"
     )
     assert sentence(judge("probe", {"a": [0.5], "b": [0.9]}, most=True), "en") == (
         "b had the best figure, 90.0%, before a (50.0%); but one seed cannot decide."
@@ -88,7 +88,7 @@ def test_the_summary_names_failures_and_asks_for_more_seeds() -> None:
         ("", "With more seeds, for example --seeds 0,1,2, quality can be decided."),
     ]
     assert summary(figures({"gru": [1.0, 1.0], "lstm": [2.0, 2.0]}), "zh")[0] == (
-        "质量", "选 gru，每字节 1.000 比特；其次是 lstm (每字节 2.000 比特)。"
+        "质量", "选 gru，每字节 1.000 比特；其次是 lstm（每字节 2.000 比特）。"
     )  # fmt: skip
 
 

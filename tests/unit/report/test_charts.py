@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from everlong.report.charts import Series, doubling_axis, line_chart, linear_axis, span_axis
+from everlong.report.charts import Series, decade_axis, doubling_axis, line_chart, linear_axis, span_axis
 
 
 def test_a_chart_places_its_points() -> None:
@@ -31,3 +31,16 @@ def test_a_span_ends_where_its_values_end(high: float) -> None:
     assert (axis.low, axis.high) == (0, high)
     assert axis.ticks[-1][0] <= high * (1 + 1e-6)
     assert 4 <= len(axis.ticks) <= 7
+
+
+@pytest.mark.parametrize("values", [[3.0, 41.0], [1.0, 1.0], [0.02, 7000.0], [5.0, 5.0001], [10.0, 100.0]])
+def test_an_axis_of_decades_covers_its_values(values: list[float]) -> None:
+    axis = decade_axis("", values)
+    assert axis.low <= min(values) <= max(values) <= axis.high
+    assert axis.low < axis.high
+    assert axis.place(axis.low) == 0
+    assert axis.place(axis.high) == pytest.approx(1)
+    # No tick could be taken away at either end.
+    ticks = [value for value, _ in axis.ticks]
+    assert ticks[1] > min(values)
+    assert ticks[-2] < max(values) or len(ticks) == 2
