@@ -3,11 +3,12 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from everlong.cli.progress import line_turns
+from everlong.cli.progress import brief_turn, line_turns, reporting_turns
 from everlong.compare import speeds
 from everlong.compare.terms import Turn
 from everlong.compare.turns import Standing
@@ -120,20 +121,31 @@ def test_a_folder_with_something_else_is_refused_and_left_as_it_is(cli: CLI, boo
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["notes.txt"]
 
 
+NOW = Progress(
+    step=3, steps=0, loss=1.0, bits=2.0, tokens_per_second=10.0, memory_bytes=0, seconds=30.0, seconds_left=30.0,
+    learning_rate=0.1,
+)  # fmt: skip
+
+
+def test_a_terminal_shows_one_bar_for_all(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    at = Standing(number=12, total=40, turn=Turn(model="compressive-transformer", seed=0), seconds_after=180.0)
+    assert brief_turn(at, NOW) == "12/40 compressive-transformer-0 · 2.000 bits/byte · 10 tok/s · 3:30 left"
+    with reporting_turns() as show:
+        show(at, replace(NOW, measured=Measurement(bits=1.5)))
+    assert "12/40 compressive-transformer-0 · held-out text 1.5000 bits/byte after step 3" in capsys.readouterr().err
+
+
 def test_lines_say_which_run_it_is_and_what_is_left_in_all(capsys: pytest.CaptureFixture[str]) -> None:
-    now = Progress(
-        step=3, steps=0, loss=1.0, bits=2.0, tokens_per_second=10.0, memory_bytes=0, seconds=30.0, seconds_left=30.0,
-        learning_rate=0.1,
-    )  # fmt: skip
     times = iter([0.0, 1.0, 2.0, 3.0, 20.0, 20.0])
     show = line_turns(clock=lambda: next(times))
     first = Standing(number=1, total=4, turn=Turn(model="gru", seed=0), seconds_after=180.0)
     for _ in range(3):
-        show(first, now)
+        show(first, NOW)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("1/4 gru-0 · step 3 · ")
     assert lines[0].endswith("3:30 left in all")
     last = Standing(number=4, total=4, turn=Turn(model="gru", seed=1, probe="x"), seconds_after=0.0)
-    show(last, Progress(**{**vars(now), "measured": Measurement(bits=1.5)}))
+    show(last, replace(NOW, measured=Measurement(bits=1.5)))
     assert re.fullmatch(r"4/4 gru-1-x · step 3 .* · held-out text 1\.5000 bits/byte\n", capsys.readouterr().err)

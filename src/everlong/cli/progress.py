@@ -68,7 +68,7 @@ def reporting_turns() -> Generator[TurnReport]:
         def show(at: "Standing", now: "Progress") -> None:
             whole = now.seconds + now.seconds_left
             part = now.seconds / whole if whole else 1.0
-            bar.update(task, completed=(at.number - 1 + part) / at.total, description=f"{turn(at)} · {brief(now)}")
+            bar.update(task, completed=(at.number - 1 + part) / at.total, description=brief_turn(at, now))
             if now.measured is not None:
                 remark = f"{measurement(now.measured, now.per)} after step {now.step:,}"
                 bar.console.print(f"{turn(at)} · {remark}", highlight=False)
@@ -93,6 +93,12 @@ def line_turns(*, clock: _Clock) -> TurnReport:
 def turn(at: "Standing") -> str:
     """Which run of how many it is."""
     return f"{at.number}/{at.total} {at.turn.name}"
+
+
+def brief_turn(at: "Standing", now: "Progress") -> str:
+    """Which run it is and how it is going, beside a bar: the time left of all runs, or of this one, must still show."""
+    left = duration_text(now.seconds_left + at.seconds_after)
+    return f"{turn(at)} · {now.bits:.3f} bits/{now.per.name} · {now.tokens_per_second:,.0f} tok/s · {left} left"
 
 
 def turns_left(at: "Standing", now: "Progress") -> str:

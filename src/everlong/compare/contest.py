@@ -16,6 +16,7 @@ from everlong.compare.turns import Report, Texts, run_turns
 from everlong.compare.words import Language, language_of
 from everlong.run import load
 from everlong.storage import write_whole
+from everlong.train import rank_device
 
 PAGE, ROWS, EVERYTHING = "report.html", "comparison.csv", "comparison.json"
 
@@ -78,7 +79,7 @@ def _finished(terms: Terms, runs: list[RunFigures], folder: Path) -> Mapping[str
     """Of each model, a run on text that did not fail."""
     good = {run.model: run for run in reversed(runs) if not run.failure and not run.probe}
     return {
-        name: load(folder / Turn(model=name, seed=good[name].seed).name).language_model
+        name: load(folder / Turn(model=name, seed=good[name].seed).name).language_model.to(rank_device())
         for name in terms.models
         if name in good
     }

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, final
 
 from everlong.compare.figures import Figures, Moment, RunFigures
@@ -23,11 +24,12 @@ Picture = tuple[str, str]
 
 
 @final
+@dataclass(frozen=True)
 class Table:
     """A table that says the same as a picture: names of columns, and rows."""
 
-    def __init__(self, columns: Cells, rows: Sequence[Cells]) -> None:
-        self.columns, self.rows = columns, rows
+    columns: Cells
+    rows: Sequence[Cells]
 
 
 def write_page(figures: Figures, language: Language) -> bytes:
@@ -180,8 +182,8 @@ class _Page:
         return [
             chart
             for title, label, along in (
-                ("by-tokens", "thousand-tokens", lambda moment: moment.tokens / 1000),
-                ("by-time", "minutes-axis", lambda moment: moment.seconds / 60),
+                ("by-tokens", "thousand-tokens", thousand_tokens),
+                ("by-time", "minutes-axis", minutes),
             )
             for chart in self.learning_chart(words[title], words[label], along)
         ]
@@ -323,6 +325,16 @@ class _Page:
             (words["fields"], words["list"].join(own) or words["defaults"]),
             (words["machine"], self.figures.machine),
         ]
+
+
+def thousand_tokens(moment: Moment) -> float:
+    """How much was learned until then."""
+    return moment.tokens / 1000
+
+
+def minutes(moment: Moment) -> float:
+    """How long that took."""
+    return moment.seconds / 60
 
 
 def _lines(lines: Sequence[Series], *, x: Axis, y_label: str, title: str) -> str:

@@ -24,7 +24,7 @@ from everlong.evaluate import Evaluation, evaluate, evaluate_episodes
 from everlong.models import create_model
 from everlong.run import Run, load
 from everlong.storage import disk_errors
-from everlong.train import Progress, Result, TrainConfig, train
+from everlong.train import Progress, Result, TrainConfig, rank_device, train
 
 SETTINGS, FIGURES = "settings.json", "figures"
 
@@ -123,7 +123,7 @@ def _take(terms: Terms, turn: Turn, texts: Texts, home: Path, report: Callable[[
     sizes = rules.model_sizes if rules else {"vocab_size": texts.tokenizer.vocab_size}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(turn.seed)
-        model = create_model(turn.model, **{**terms.fields.get(turn.model, {}), **sizes})
+        model = create_model(turn.model, **{**terms.fields.get(turn.model, {}), **sizes}).to(rank_device())
     about = RunFigures(
         model=turn.model,
         seed=turn.seed,
@@ -152,19 +152,18 @@ def _measured(
     about: RunFigures, result: Result, config: TrainConfig, terms: Terms, texts: Texts, run: Run
 ) -> RunFigures:
     lines = read_metrics(run.folder)
+    model = run.language_model.to(rank_device())
     about = about.replace(
         steps=result.step, seconds=result.seconds, best_step=result.best_step, tokens_per_second=speed(lines)
     )
     if rules := terms.probes.get(about.probe):
-        (trial,) = evaluate_episodes(
-            run.language_model, rules, trials=(None,), sequences=SEQUENCES, lanes=MEASURED_LANES
-        )
+        (trial,) = evaluate_episodes(model, rules, trials=(None,), sequences=SEQUENCES, lanes=MEASURED_LANES)
         by_distance = {mark: tally.accuracy for mark, tally in trial.by_mark.items()}
         probed = ProbeFigures(accuracy=1 - trial.wrong, by_distance=by_distance, n_sequences=trial.n_sequences)
         return about.replace(probed=probed)
     tokens_each = config.lanes * config.chunk * config.window * config.accumulate
     evaluation = evaluate(
-        run.language_model,
+        model,
         texts.valid,
         texts.tokenizer,
         lanes=min(MEASURED_LANES, texts.valid.n_documents),

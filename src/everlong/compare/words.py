@@ -112,7 +112,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "lang": "zh-CN",
         "eyebrow": "Everlong · 模型比较",
         "title": "什么用途选什么模型",
-        "lead": "{models} 学习同一份 {tokens} 的文本（{tokenizer}），每次 {budget}，{seeds}；"
+        "lead": "{models} 学习同一份文本（{tokens}，{tokenizer}），每次 {budget}，{seeds}；"
         "然后各读 {n_bytes} 字节谁都没见过的文本。",
         "minutes": "{n:g} 分钟",
         "steps": "{n:,} 次更新",
@@ -187,7 +187,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "topic-quality": "质量",
         "topic-far": "长文本（第 {about} 个词元以后）",
         "topic-memory": "记忆节省的比特",
-        "topic-bytes": "记忆小",
+        "topic-bytes": "记忆占用小",
         "topic-training": "学习速度",
         "topic-reading": "阅读速度",
         "topic-decoding": "生成速度",
