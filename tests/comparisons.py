@@ -79,5 +79,4 @@ def figures(
             for n, name in enumerate(names)
         ),
         machine="a machine",
-        chunk=64,
     )  # fmt: skip

@@ -66,7 +66,6 @@ def compare(
         runs=tuple(runs),
         models=tuple(speeds.measure_models(finished, text, chunk=chunk, rounds=speeds.ROUNDS)),
         machine=_machine(),
-        chunk=chunk,
     )
     told = language or language_of(texts.tokenizer.decode(texts.train.tokens[:SAMPLE]))
     write_whole(folder / ROWS, csv_table(figures).encode())

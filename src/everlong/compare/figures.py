@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from pydantic import Field
-
 from everlong.config import Config
 
 
@@ -112,7 +110,11 @@ class Figures(Config):
     models: tuple[ModelFigures, ...]
     """Of the models that have a run which did not fail."""
     machine: str
-    chunk: int = Field(ge=1)
+
+    @property
+    def chunk(self) -> int:
+        """Tokens of a lane in one call, after which the reset reading forgets."""
+        return int(self.terms["training"]["chunk"])
 
     @property
     def names(self) -> list[str]:

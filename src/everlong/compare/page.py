@@ -80,7 +80,7 @@ class _Page:
         return self.words[name].format(n=self.training[name])
 
     def sections(self) -> list[dict[str, Any]]:
-        words, chunk = self.words, self.training["chunk"]
+        words, chunk = self.words, self.figures.chunk
         rounds = len(self.figures.models[0].reading) if self.figures.models else 0
 
         def section(key: str, pictures: Sequence[Picture], table: Table | None, **said: object) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class _Page:
                     _bits(statistics.fmean(text.gain for text in texts)),
                 ]
             )
-        reset = words["reset"].format(chunk=self.training["chunk"])
+        reset = words["reset"].format(chunk=self.figures.chunk)
         return Table(
             [words[n] for n in ("model", "carried", "interval")] + [reset, words["other"], words["gain"]], rows
         )

@@ -91,7 +91,8 @@ def withdraw(folder: Path) -> None:
     (folder / SETTINGS).unlink()
     for name in (FIGURES, "store", "valid"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    folder.rmdir()
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def run_turns(terms: Terms, texts: Texts, folder: Path, *, report: Report) -> list[RunFigures] | None:

@@ -94,7 +94,8 @@ def test_every_topic_is_judged_and_probes_by_accuracy() -> None:
 def test_far_is_the_last_tenth_of_the_bytes_and_never_within_a_chunk() -> None:
     given = figures({"gru": [2.0], "lstm": [2.0]})
     assert far_position(given) == 256
-    assert far_position(given.replace(chunk=512)) is None
+    training = {**given.terms["training"], "chunk": 512}
+    assert far_position(given.replace(terms={**given.terms, "training": training})) is None
     assert far_position(given.replace(runs=())) is None
     assert run("gru", 0, 2.5).text.beyond(256) == 2.5  # pyright: ignore[reportOptionalMemberAccess]
     assert run("gru", 0, 2.5).text.beyond(4096) is None  # pyright: ignore[reportOptionalMemberAccess]
