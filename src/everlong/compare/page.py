@@ -14,7 +14,7 @@ from everlong.report.page import render
 
 COLOURS = 8
 """Models that have a colour of their own; the next ones have the same, and dotted lines."""
-SKIPPED = 0.05
+SKIPPED = 0.1
 """Part of a learning curve, at its beginning, that is left out: it would flatten the rest."""
 NONE = "–"
 

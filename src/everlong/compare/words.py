@@ -37,7 +37,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "places-title": "Bits per byte by position, with memory and without",
         "quality-title": "Bits per byte of unseen text, by model",
         "learning": "How they learned",
-        "learning-note": "Bits per byte of the text that is learned, each run a line. The first twentieth is left out.",
+        "learning-note": "Bits per byte of the text that is learned, each run a line. The first tenth is left out.",
         "by-tokens": "Learning by tokens",
         "by-time": "Learning by time",
         "cost": "Cost against length",
@@ -97,7 +97,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "topic-probe": "{about}",
         "ahead": "Take {best}, {value}; next is {second}.",
         "tie": "A tie between {best}: their intervals overlap.",
-        "tie-behind": "A tie between {best}: their intervals overlap. Behind: {rest}.",
+        "tie-behind": "A tie between {best}: their intervals overlap. Surely behind {first}: {rest}.",
         "one-seed": "{best} had the best figure, {value}, before {second}; but one seed cannot decide.",
         "nothing": "There is nothing to compare with.",
         "helps-some": "Shown for {best}; not sure for {rest}.",
@@ -134,7 +134,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "places-title": "按位置的每字节比特数，有记忆与无记忆",
         "quality-title": "各模型在未见过文本上的每字节比特数",
         "learning": "学习过程",
-        "learning-note": "所学文本的每字节比特数，每次训练一条线。开头二十分之一略去。",
+        "learning-note": "所学文本的每字节比特数，每次训练一条线。开头十分之一略去。",
         "by-tokens": "按词元数的学习曲线",
         "by-time": "按时间的学习曲线",
         "cost": "开销与长度",
@@ -194,7 +194,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "topic-probe": "{about}",
         "ahead": "选 {best}，{value}；其次是 {second}。",
         "tie": "{best}平手：区间重叠。",
-        "tie-behind": "{best}平手：区间重叠。落后的有：{rest}。",
+        "tie-behind": "{best}平手：区间重叠。确定落后于 {first} 的有：{rest}。",
         "one-seed": "{best} 的数值最好，{value}，其次是 {second}；但只有一个种子，不能下结论。",
         "nothing": "没有可比的对象。",
         "helps-some": "{best}确有节省；{rest}不能确定。",
@@ -257,7 +257,9 @@ def sentence(finding: Finding, language: Language) -> str:
     if finding.outcome == "nothing":
         return words["nothing"]
     if finding.outcome == "tie":
-        return words["tie-behind" if rest else "tie"].format(best=told(finding.best), rest=told(rest))
+        return words["tie-behind" if rest else "tie"].format(
+            first=finding.best[0], best=told(finding.best), rest=told(rest)
+        )
     (best,) = finding.best
     # Values are in the order in which models were named, so the next best has to be looked for.
     value = finding.values[best].mean

@@ -34,7 +34,7 @@ def test_both_languages_say_the_same_things_of_the_same_figures() -> None:
         (
             {"a": [2.0, 2.1], "b": [2.1, 2.2], "c": [9.0, 9.0]},
             "A tie between a (2.050 bits per byte), b (2.150 bits per byte): their intervals overlap. "
-            "Behind: c (9.000 bits per byte).",
+            "Surely behind a: c (9.000 bits per byte).",
         ),
         (
             {"a": [4.0], "b": [2.0], "c": [3.0]},
