@@ -6,8 +6,9 @@ the mean at 95 %, by Student's t:
     mean ± t(n - 1) · s / √n        s the standard deviation of the n values
 
 The model with the best mean is ahead where its interval overlaps no other one's; else it is a tie of all whose
-intervals overlap its own: a model with a better mean than one of these may be surely behind the first. One value has no interval and decides nothing. Bytes are counted, not measured: they have no
-spread. A model of which a run failed is left out.
+intervals overlap its own, and the others are surely behind it: also one whose mean lies between, if its interval is
+narrow. One value has no interval and decides nothing. Bytes are counted, not measured: they have no spread. A model of
+which a run failed is left out.
 """
 
 import math
