@@ -16,6 +16,7 @@ ROOT = Path(everlong.__file__).parent
 ROOMS = [
     "errors",
     "wording",
+    "report",
     "shapes",
     "storage",
     "memory",
@@ -34,6 +35,7 @@ ROOMS = [
     "run",
     "interop",
     "demo",
+    "compare",
     "cli",
     "__main__",
 ]

@@ -7,6 +7,7 @@
     ├── MemoryMismatch   a memory that another model, or another configuration, made        (ValueError)
     ├── DamagedFile      a file that is truncated, altered or not what it claims to be      (ValueError)
     ├── RunError         a run that cannot go on: folder in use, full disk, other settings  (RuntimeError)
+    │   └── Diverged     a run whose loss or gradient is no longer a finite number          (RuntimeError)
     └── ContractViolation  a model that breaks a law of the memory contract                 (AssertionError)
 
 Each message says what was wrong and what to do instead. The command line prints it as one line and exits with 2.
@@ -42,6 +43,10 @@ class DamagedFile(EverlongError, ValueError):  # noqa: N818 - names the thing th
 
 class RunError(EverlongError, RuntimeError):
     """A run that cannot go on: a folder in use, a full disk, other settings."""
+
+
+class Diverged(RunError):  # noqa: N818 - says what happened
+    """A run whose loss or gradient is no longer a finite number."""
 
 
 class ContractViolation(EverlongError, AssertionError):  # noqa: N818 - a verdict, raised by everlong.testing

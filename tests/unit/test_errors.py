@@ -14,6 +14,7 @@ TREE = {
     "MemoryMismatch": ValueError,
     "DamagedFile": ValueError,
     "RunError": RuntimeError,
+    "Diverged": RuntimeError,
     "ContractViolation": AssertionError,
 }
 

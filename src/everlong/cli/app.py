@@ -11,6 +11,7 @@ import typer
 from everlong.cli.answer import answer
 from everlong.cli.chat import chat
 from everlong.cli.classify import classify
+from everlong.cli.compare import compare
 from everlong.cli.convert import convert
 from everlong.cli.demo import demo
 from everlong.cli.eval import eval_
@@ -50,6 +51,7 @@ app.command()(tag)
 app.command()(answer)
 app.command("eval", cls=ManyPaths)(eval_)
 app.command(cls=ManyPaths)(probe)
+app.command(cls=ManyPaths)(compare)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

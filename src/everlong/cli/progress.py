@@ -9,6 +9,7 @@ from everlong.cli.output import say
 from everlong.wording import bytes_text, duration_text
 
 if TYPE_CHECKING:
+    from everlong.compare.turns import Standing
     from everlong.train import Measurement, Progress
     from everlong.train.task import Unit
 
@@ -16,6 +17,7 @@ LINE_EVERY = 10.0
 """Seconds between two lines of a log, where nothing else calls for one."""
 
 Report = Callable[["Progress"], None]
+TurnReport = Callable[["Standing", "Progress"], None]
 
 
 class _Clock(Protocol):
@@ -45,6 +47,63 @@ def reporting() -> Generator[Report]:
                 bar.console.print(remark, highlight=False)
 
         yield show
+
+
+@contextmanager
+def reporting_turns() -> Generator[TurnReport]:
+    """The same for many runs, one after another: one bar, or lines that say which run it is."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield line_turns(clock=time.monotonic)
+        return
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (BarColumn(bar_width=None), TextColumn("{task.description}"))
+    with Bar(*columns, console=console, transient=True, expand=True) as bar:
+        task = bar.add_task("", total=1.0)
+
+        def show(at: "Standing", now: "Progress") -> None:
+            whole = now.seconds + now.seconds_left
+            part = now.seconds / whole if whole else 1.0
+            bar.update(task, completed=(at.number - 1 + part) / at.total, description=brief_turn(at, now))
+            if now.measured is not None:
+                remark = f"{measurement(now.measured, now.per)} after step {now.step:,}"
+                bar.console.print(f"{turn(at)} · {remark}", highlight=False)
+
+        yield show
+
+
+def line_turns(*, clock: _Clock) -> TurnReport:
+    """A reporter of many runs that writes a line at every measurement, and otherwise every ten seconds."""
+    last = float("-inf")
+
+    def show(at: "Standing", now: "Progress") -> None:
+        nonlocal last
+        if now.measured is not None or clock() - last >= LINE_EVERY:
+            last = clock()
+            remark = f" · {measurement(now.measured, now.per)}" if now.measured else ""
+            say(f"{turn(at)} · {describe(now)}{remark}{turns_left(at, now)}")
+
+    return show
+
+
+def turn(at: "Standing") -> str:
+    """Which run of how many it is."""
+    return f"{at.number}/{at.total} {at.turn.name}"
+
+
+def brief_turn(at: "Standing", now: "Progress") -> str:
+    """Which run it is and how it is going, beside a bar: the time left of all runs, or of this one, must still show."""
+    left = duration_text(now.seconds_left + at.seconds_after)
+    return f"{turn(at)} · {now.bits:.3f} bits/{now.per.name} · {now.tokens_per_second:,.0f} tok/s · {left} left"
+
+
+def turns_left(at: "Standing", now: "Progress") -> str:
+    """The time of all runs together that is left, where time limits them."""
+    return f" · {duration_text(now.seconds_left + at.seconds_after)} left in all" if at.seconds_after else ""
 
 
 def line_reporter(*, clock: _Clock) -> Report:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from everlong.data.chunk import Batch
-from everlong.errors import RunError
+from everlong.errors import Diverged
 from everlong.memory import Memory
 from everlong.models.base import Model
 from everlong.train.config import TrainConfig
@@ -69,7 +69,7 @@ class Learner:
         The batches are on the CPU, where their targets are counted without waiting for a GPU.
 
         Raises:
-            RunError: the loss or a gradient is not finite; the weights are as they were.
+            Diverged: the loss or a gradient is not finite; the weights are as they were.
         """
         set_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
@@ -117,7 +117,7 @@ class Learner:
         if math.isfinite(found.loss) and (math.isfinite(found.gradient_norm) or not norm_matters):
             return
         what = "gradient" if math.isfinite(found.loss) else "loss"
-        raise RunError(
+        raise Diverged(
             f"the {what} is not a finite number at step {step + 1}. The last checkpoint is kept. Begin in another "
             f"folder with a lower lr (it is {self.config.lr:g}), a longer warmup (it is {self.config.warmup}) or a "
             f"smaller clip (it is {self.config.clip:g})."

@@ -50,8 +50,8 @@ def train(
         ConfigError: model, tokenizer and settings do not fit each other, or the machine.
         DataError: a text is too short, or another tokenizer made a store.
         DamagedFile: no checkpoint of the run to be resumed is whole.
-        RunError: the folder cannot be used, the disk is full, the settings are not those of the run to be resumed, or
-            the loss is not finite.
+        RunError: the folder cannot be used, the disk is full, or the settings are not those of the run to be resumed.
+        Diverged: the loss or a gradient is not finite.
     """
     task = make_task(model, data, valid, config, tokenizer)
     task.require_fitting()

@@ -67,7 +67,7 @@ class TrainingState:
         """Read on and update once.
 
         Raises:
-            RunError: the loss or a gradient is not finite.
+            Diverged: the loss or a gradient is not finite.
         """
         config = self.config
         windows = [[next(self.reader) for _ in range(config.window)] for _ in range(config.accumulate)]

@@ -76,6 +76,20 @@ def doubling_axis(label: str, *, low: int, high: int) -> Axis:
     return Axis(label=label, low=low, high=high, ticks=ticks, logarithmic=True)
 
 
+def decade_axis(label: str, values: Sequence[float]) -> Axis:
+    """A logarithmic axis over all values, which are above 0, with ticks at 1, 2 and 5 times powers of ten.
+
+    >>> [text for _, text in decade_axis("", [3, 41]).ticks]
+    ['2', '5', '10', '20', '50']
+    """
+    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    steps = [float(f"{nice}e{power}") for power in range(first, last + 1) for nice in (1, 2, 5)]
+    low = max(value for value in steps if value <= min(values))
+    high = min(value for value in steps if value >= max(values) and value > low)
+    ticks = [(value, f"{value:.10g}") for value in steps if low <= value <= high]
+    return Axis(label=label, low=low, high=high, ticks=ticks, logarithmic=True)
+
+
 def line_chart(series: Sequence[Series], *, x: Axis, y: Axis, title: str) -> str:
     """An SVG picture of lines over two axes, each point with its values as a tooltip."""
     parts = [
