@@ -14,8 +14,8 @@ from everlong.testing.subject import stir_weights, without_dropout
 from tests.laws.cases import CASES
 from tests.laws.encoder_cases import ENCODERS
 
-UNBOUNDED, ROOM = 60, 129
-"""Tokens that are read where nothing bounds what is seen; and those that are read beyond a reach."""
+UNBOUNDED, LOSSES = 60, 48
+"""Tokens that are read where nothing bounds what is seen; and losses that are differentiated where a reach does."""
 
 NOT_TIGHT = {
     "compressive, most used": "what is kept depends on all that was read, by choices that have no gradient",
@@ -23,19 +23,32 @@ NOT_TIGHT = {
 }
 """Causal models whose gradients end before their declared reach, and why."""
 
+OWN_SECTION = "a token learns nothing of other sections, and those that a caller marks may be of any length"
+NOT_JOINED = {
+    "han": OWN_SECTION,
+    "han, two layers, means, dropout": OWN_SECTION,
+    "han, largest numbers": OWN_SECTION,
+    "hierarchical, late, post-norm, dropout": OWN_SECTION,
+    "hierarchical, sections alone, one head": OWN_SECTION,
+}
+"""Encoders that declare no bound and whose tokens do not see all the same, and why."""
+
 WITHOUT_A_TABLE = "inside"
 """Encoders around another one have no embedding of their own."""
 
+STREAM = 7
+"""Seed of the tokens. Which bucket they fall into, and so how far back it reaches, is chance."""
+
 
 def field_of(model: Model) -> tuple[ReceptiveField, int]:
-    """The field over the losses at all tokens of a text that is longer than the reach, and how long it could be."""
+    """The field over the last losses of a text that is longer than the reach, and how long it could be."""
     ours = without_dropout(model).double()
     stir_weights(ours, seed=3)
     reach = model.config.reach
-    time = UNBOUNDED if reach is None else reach + ROOM
-    rng = torch.Generator().manual_seed(7)
+    time, first = (UNBOUNDED, 0) if reach is None else (reach + LOSSES, reach)
+    rng = torch.Generator().manual_seed(STREAM)
     tokens, targets = (torch.randint(model.config.vocab_size, (1, time), generator=rng) for _ in range(2))
-    return receptive_field(ours, tokens, targets, range(time)), time - 1 if reach is None else reach
+    return receptive_field(ours, tokens, targets, range(first, time)), time - 1 if reach is None else reach
 
 
 def make(name: str, fields: dict[str, Any]) -> Any:
@@ -57,11 +70,7 @@ def test_encoders_see_as_far_to_both_sides_as_they_declare(case: str) -> None:
     encoder: Encoder = make(*ENCODERS[case])
     field, farthest = field_of(encoder)
     assert not field.exceeds(encoder.config.reach)
-    if encoder.joins_sections:
-        # The first chunk of a hashing encoder may lack a neighbour on one side.
-        assert max(len(field.back) - 1, len(field.ahead)) == farthest
-    else:
-        assert field.farthest == encoder.config.model_dump()["segment"] - 1
+    assert field.farthest == (encoder.config.model_dump()["segment"] - 1 if case in NOT_JOINED else farthest)
 
 
 @pytest.mark.parametrize("declared", [11, 13])
@@ -117,6 +126,8 @@ def test_distances_are_summed_up_by_doubling() -> None:
     field = ReceptiveField(back=tuple(map(float, range(11))), ahead=())
     rows = [(row["first"], row["last"], row["norm"]) for row in field.doublings()]
     assert rows == [(0, 0, 0.0), (1, 1, 1.0), (2, 3, 2.5), (4, 7, 5.5), (8, 10, 9.0)]
+    # 0 + 1 + ... + 7 = 28 is the first sum that is half of 55.
+    assert (field.within(0.5), field.within(1.0)) == (7, 10)
 
 
 def test_the_mode_and_the_hooks_of_a_model_are_left_as_they_were() -> None:
@@ -133,8 +144,9 @@ def test_models_whose_vectors_are_not_known_are_refused() -> None:
     tokens = torch.zeros(1, 12, dtype=torch.int64)
     with pytest.raises(ConfigError, match="HierarchicalEncoder has no part called embedding, whose vectors"):
         receptive_field(inside, tokens, tokens, [3])
+    long = torch.zeros(1, 24, dtype=torch.int64)
     with pytest.raises(ShapeError, match="the embedding made 12 vectors of 24 tokens"):
-        receptive_field(Halves(), torch.zeros(1, 24, dtype=torch.int64), tokens, [3])
+        receptive_field(Halves(), long, long, [3])
 
 
 class Halves(torch.nn.Module):

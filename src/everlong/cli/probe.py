@@ -14,7 +14,8 @@ def probe(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="The picture: .svg, .png or .html; DIR/probe.svg unless this or --json is given."
+            metavar="FILE",
+            help="The picture: .svg, .png or .html; of a matrix DIR/probe.svg unless this or --json is given.",
         ),
     ] = None,
     examples: Annotated[
@@ -24,7 +25,30 @@ def probe(
     data: Annotated[
         list[Path] | None, typer.Option(metavar="PATH...", help="The same from text files, JSON lines or folders.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Tokens to read of each text; 250 unless given.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Tokens to read: of each text for a picture, 250 unless given; or of all, 100,000 unless given."
+        ),
+    ] = None,
+    chunk: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Tokens in one call, after which the reset reading forgets, and the short context of key tokens; 256 "
+            "unless given.",
+        ),
+    ] = None,
+    context: Annotated[
+        int | None,
+        typer.Option(
+            help="The longest context to try on text, a power of two; beyond what the model sees, unless given. A "
+            "matrix memory is measured on text, and not drawn, if this is given."
+        ),
+    ] = None,
+    judge: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A run that picks the key tokens; the run itself unless given.")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Number of the first sequence of a generated task; eval measures from 0.")
     ] = None,
@@ -39,7 +63,10 @@ def probe(
     threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves it to PyTorch.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """Show where a matrix memory (ntm, dnc, mann) was written, and where it was read when.
+    """Show what a memory is worth: how far back text matters, or where a matrix (ntm, dnc, mann) was written and read.
+
+    A language model that is given --data is measured by the amount of context, by position with three memories, by key
+    tokens and by gradients.
 
     A run of a generated task reads new sequences of the largest size it was trained on, or that --set gives; a run of
     text reads what is given. --json tells of each head and step the slot with the largest weight, that weight and how
@@ -52,6 +79,7 @@ def probe(
 
     from everlong.cli.probe_request import ProbeRequest
     from everlong.cli.probes import probe_of
+    from everlong.models.machine import MachineModel
     from everlong.run import load
     from everlong.train.folder import rules_of, training_of
 
@@ -68,8 +96,14 @@ def probe(
         "--examples": examples is not None,
         "--limit": limit is not None,
         "--seed": seed is not None,
+        "--chunk": chunk is not None,
+        "--context": context is not None,
+        "--judge": judge is not None,
     }
-    chosen = probe_of(rules, prompt=bool(prompt))
+    stream = bool(data) and training_of(run).task == "lm"
+    chosen = probe_of(
+        rules, prompt=bool(prompt), stream=stream and not (context is None and isinstance(trained.model, MachineModel))
+    )
     if unused := [name for name, asked in given.items() if asked and name not in chosen.takes]:
         raise ConfigError(
             f"{run} learned task={training_of(run).task}, whose probe has no use for {', '.join(unused)}: "
@@ -84,6 +118,9 @@ def probe(
             examples=examples,
             limit=limit,
             seed=seed,
+            chunk=chunk,
+            context=context,
+            judge=judge,
             changes=changes,
             as_json=as_json,
         )

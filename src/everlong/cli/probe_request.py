@@ -21,6 +21,9 @@ class ProbeRequest:
     examples: int | None
     limit: int | None
     seed: int | None
+    chunk: int | None
+    context: int | None
+    judge: Path | None
     changes: Mapping[str, Any]
     """Fields of the model or the task that have another value now."""
     as_json: bool

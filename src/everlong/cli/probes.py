@@ -6,6 +6,7 @@ from typing import final
 
 from everlong.cli.matrix import picture_episodes, picture_texts
 from everlong.cli.probe_request import ProbeRequest
+from everlong.cli.text_probe import probe_stream
 from everlong.data.synthetic import Rules, TokenRules
 
 
@@ -33,6 +34,11 @@ PROMPT = Probe(
 TEXT = Probe(
     show=picture_texts, takes=frozenset({"--data", "--examples", "--limit"}), why="the text is read token by token"
 )
+STREAM = Probe(
+    show=probe_stream,
+    takes=frozenset({"--data", "--limit", "--chunk", "--context", "--judge"}),
+    why="the text is read as a stream",
+)
 RECALL = Probe(
     show=picture_episodes,
     takes=frozenset({"--examples", "--seed"}),
@@ -40,15 +46,18 @@ RECALL = Probe(
 )
 
 
-def probe_of(rules: Rules | None, *, prompt: bool) -> Probe:
+def probe_of(rules: Rules | None, *, prompt: bool, stream: bool) -> Probe:
     """How a run is probed.
 
     Args:
         rules: those by which its sequences are drawn; ``None`` if it learned from text.
         prompt: whether it is to read the words of the command line.
+        stream: whether what it makes of the context in text is measured.
     """
     if isinstance(rules, TokenRules):
         return RECALL
     if rules is not None:
         return EPISODES
+    if stream:
+        return STREAM
     return PROMPT if prompt else TEXT

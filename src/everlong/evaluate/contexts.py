@@ -2,10 +2,10 @@
 
     l(c, t) = -log P(x_t | x_{t-c} ... x_{t-1})
 
-To read `c` tokens for each target alone costs `c` tokens a target. So targets are taken in blocks of `c / 8`: the reading
-begins exactly `c` tokens before the first target of a block and goes on through the block, and its targets have at least
-`c` tokens of context and less than 9/8 of that (exactly `c` below 16). That is nine tokens read for a target, whatever
-`c` is. All contexts predict the same tokens.
+To read `c` tokens for each target alone costs `c` tokens a target. So targets are taken in blocks of `c / 8`: the
+reading begins exactly `c` tokens before the first target of a block and goes on through the block, and its targets have
+at least `c` tokens of context and less than 9/8 of that (exactly `c` below 16). That is nine tokens read for a target,
+whatever `c` is. All contexts predict the same tokens.
 """
 
 import math
@@ -75,7 +75,9 @@ def losses_with_context(
     with evaluating(model), torch.inference_mode():
         for at in range(0, len(first), beside):
             rows = slice(at, at + beside)
-            found[rows] = _window_losses(model, store, first[rows], asked[rows], context=context, step=step, chunk=chunk)
+            found[rows] = _window_losses(
+                model, store, first[rows], asked[rows], context=context, step=step, chunk=chunk
+            )
     return found[np.arange(step) < asked[:, None]]
 
 

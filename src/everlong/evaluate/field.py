@@ -38,6 +38,11 @@ class ReceptiveField:
         """The farthest distance, to either side, at which any gradient is not 0."""
         return max(len(self.back) - 1, len(self.ahead))
 
+    def within(self, share: float) -> int:
+        """The distance into the past within which so much of the sum of all norms lies."""
+        sums = np.cumsum(self.back)
+        return int(np.searchsorted(sums, share * sums[-1]))
+
     def exceeds(self, reach: int | None) -> bool:
         """Whether tokens matter that are farther away than a config declares."""
         return reach is not None and self.farthest > reach

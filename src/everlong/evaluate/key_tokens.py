@@ -3,8 +3,8 @@
     key(t)  =  l_short(t) - l_full(t) > alpha   and   l_full(t) < beta        alpha = beta = 2 nats
     LongPPL = exp(mean loss of the key tokens)
 
-`l_full` is read with everything of the document before the token, `l_short` with a stated number of tokens. A model that
-picks its own key tokens knows them by definition: to compare models, another one, the judge, picks them for all.
+`l_full` is read with everything of the document before the token, `l_short` with a stated number of tokens. A model
+that picks its own key tokens knows them by definition: to compare models, another one, the judge, picks them for all.
 """
 
 import math
@@ -58,9 +58,7 @@ def is_key(short: NDArray[np.float64], full: NDArray[np.float64]) -> NDArray[np.
     return (short - full > ALPHA) & (full < BETA)
 
 
-def key_tokens(
-    key: NDArray[np.bool_], readings: Mapping[str, NDArray[np.float64] | None], *, short: int
-) -> KeyTokens:
+def key_tokens(key: NDArray[np.bool_], readings: Mapping[str, NDArray[np.float64] | None], *, short: int) -> KeyTokens:
     """What the key tokens cost under each reading.
 
     Args:
