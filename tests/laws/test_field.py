@@ -36,7 +36,7 @@ NOT_JOINED = {
 WITHOUT_A_TABLE = "inside"
 """Encoders around another one have no embedding of their own."""
 
-STREAM = 7
+STREAM = 2
 """Seed of the tokens. Which bucket they fall into, and so how far back it reaches, is chance."""
 
 
