@@ -1,7 +1,7 @@
 """Three readings of the same documents, side by side."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -26,6 +26,11 @@ def ignore(tokens: int) -> None:
     del tokens
 
 
+def watch_nothing(piece: DocumentChunk, losses: Mapping[str, Losses]) -> None:
+    """Keep nothing of a chunk."""
+    del piece, losses
+
+
 def evaluate(
     model: AnyLanguageModel,
     store: TokenStore,
@@ -35,13 +40,15 @@ def evaluate(
     chunk: int,
     limit_tokens: int | None = None,
     report: Callable[[int], None] = ignore,
+    watch: Callable[[DocumentChunk, Mapping[str, Losses]], None] = watch_nothing,
 ) -> Evaluation:
     """Bits per byte with memory carried, reset every chunk, and taken from another document; by position and document.
 
     All three readings predict the same tokens from the same chunks and differ only in the memory at the chunk's
     beginning: what this document left there; nothing; what its partner, another document of about the same length, left
     at the same position. ``limit_tokens`` reads that many tokens altogether: documents in the order of the store, the
-    last one cut short. ``report`` is called with the number of tokens read so far.
+    last one cut short. ``report`` is called with the number of tokens read so far, ``watch`` with each chunk and its
+    losses ``[b t]`` in nats under each reading that was taken.
 
     Raises:
         ConfigError: ``lanes``, ``chunk`` or ``limit_tokens`` is less than 1.
@@ -54,6 +61,7 @@ def evaluate(
     done = 0
     with evaluating(model), torch.inference_mode():
         for piece, losses in _read(model, store, lanes=lanes, chunk=chunk, limit=limit_tokens, with_other=other):
+            watch(piece, losses)
             counted = (piece.chunk.targets != IGNORE).numpy()
             n_bytes = tokenizer.byte_lengths[piece.chunk.targets.numpy()[counted]]
             nats = {reading: loss.double().cpu().numpy()[counted] for reading, loss in losses.items()}
