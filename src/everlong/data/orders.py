@@ -60,7 +60,7 @@ class Drawn:
     def __init__(self, store: TokenStore, weights: NDArray[np.float64], *, lanes: int, seed: int) -> None:
         if store.n_documents < lanes:
             raise DataError(
-                f"the corpus has {store.n_documents} documents, too few to draw some for lanes={lanes}. "
+                f"the corpus has too few documents to draw from: {store.n_documents} for lanes={lanes}. "
                 "Give more documents or use fewer lanes, or leave favour at 0."
             )
         self._starts, self._seed = store.starts, seed

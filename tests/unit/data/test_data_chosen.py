@@ -196,7 +196,7 @@ def test_sizes_that_do_not_fit_are_refused(make_store: StoreMaker) -> None:
     with pytest.raises(ConfigError, match="lanes=5 cannot be shared evenly by world=3"):
         reader(store, lanes=5, chunk=2, world=3)
     with pytest.raises(
-        DataError, match=r"the corpus has 4 documents, too few to draw some for lanes=5.*leave favour at 0"
+        DataError, match=r"the corpus has too few documents to draw from: 4 for lanes=5.*leave favour at 0"
     ):
         Drawn(store, np.ones(4), lanes=5, seed=0)
     with pytest.raises(DataError, match="too few for lanes=2 of chunk=13: 28 are needed"):
