@@ -107,7 +107,7 @@ class Passages:
         begin = int(rng.integers(self._store.n_tokens - length + 1))
         text = self._whole_words(self._store.tokens[begin : begin + length])
         parts: list[NDArray[np.int64]] = []
-        size, at, told, answers = 0, self._opening(text, 0), dict[int, int](), list[Answer]()
+        size, at, told, answers = 0, 0, dict[int, int](), list[Answer]()
         for which, cut in zip(order, cuts, strict=True):
             cut = max(at, self._opening(text, cut))
             before = (wording.asked if which in told else wording.told).format(keys[which])
