@@ -29,7 +29,6 @@ MADE_ELSEWHERE: dict[tuple[str, str], str] = {
     ("cli/settings.py", "_unknown(key, configs)"): "cli.settings._unknown; tests/cli/test_settings.py",
     ("cli/settings.py", "_unknown(name, configs)"): "cli.settings._unknown; tests/cli/test_settings.py",
     ("config.py", "self._explain(error)"): "Config._explain; tests/unit/test_config.py matches each of its sentences",
-    ("data/lanes.py", "_too_short(store.n_tokens, lanes=lanes, chunk=chunk)"): "data.lanes._too_short; tests/unit/data",
     ("data/source.py", "'the last frame has no end'"): "caught beside gzip's EOFError, as 'damaged or cut short'",
     ("testing/laws.py", "f'{place}: {found}. {self.remedy}'"): "a judge's sentence; tests/laws matches each of them",
     ("train/distribution.py", "text"): "the error of another rank, which raised it by its own name",

@@ -414,6 +414,11 @@ def test_a_memory_file_is_of_no_use_to_an_encoder(cli: CLI, encoder_run: Path, t
         ("bert", ["--set", "mask_rate=2"], ["mask_rate = 2 does not fit"]),
         ("bert", ["--set", "mask_unit=line"], ["'token', 'word' or 'span'"]),
         ("bert", ["--set", "memory_dropout=0.1"], ["carries no memory", "leave it at 0"]),
+        ("bert", ["--set", "long_weight=5"], ["reads no stream of documents", "leave long_weight at 1"]),
+        ("bert", ["--set", "mix=[0.1,0]"], ["is not mixed with generated passages", "leave mix at [0, 0]"]),
+        ("gru", ["--set", "mix=0.1"], ["mix = 0.1 does not fit"]),
+        ("gru", ["--set", "long_weight=0"], ["long_weight = 0 does not fit"]),
+        ("gru", ["--set", "favour=1", "--set", "chunk=8"], ["too few documents to draw from: 1", "leave favour at 0"]),
     ],
 )
 def test_what_a_model_cannot_learn(

@@ -32,9 +32,7 @@ class LaneReader:
 
     def __init__(self, store: TokenStore, *, lanes: int, chunk: int, rank: int = 0, world: int = 1) -> None:
         check_sizes(lanes=lanes, world=world, rank=rank, chunk=chunk)
-        self.part = store.n_tokens // lanes
-        if self.part <= chunk:
-            raise DataError(_too_short(store.n_tokens, lanes=lanes, chunk=chunk))
+        self.part = part_of(store, lanes=lanes, chunk=chunk)
         self.store, self.lanes, self.chunk = store, lanes, chunk
         self.epoch = self.offset = 0
         self.owned = range(rank * lanes // world, (rank + 1) * lanes // world)
@@ -142,8 +140,16 @@ def require_settings(cursor: Mapping[str, object], settings: Mapping[str, int | 
             )
 
 
-def _too_short(n_tokens: int, *, lanes: int, chunk: int) -> str:
-    return (
-        f"the corpus has {n_tokens:,} tokens, too few for lanes={lanes} of chunk={chunk}: "
-        f"{lanes * (chunk + 1):,} are needed. Use fewer lanes, a shorter chunk or more text."
-    )
+def part_of(store: TokenStore, *, lanes: int, chunk: int) -> int:
+    """Tokens of a lane's part of the corpus.
+
+    Raises:
+        DataError: a part does not hold a chunk and the token after it.
+    """
+    part = store.n_tokens // lanes
+    if part <= chunk:
+        raise DataError(
+            f"the corpus has {store.n_tokens:,} tokens, too few for lanes={lanes} of chunk={chunk}: "
+            f"{lanes * (chunk + 1):,} are needed. Use fewer lanes, a shorter chunk or more text."
+        )
+    return part

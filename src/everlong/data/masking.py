@@ -48,7 +48,7 @@ class Masking:
         self.mask_token, self.rate = mask_token, rate
         self.unit: MaskUnit = unit
         self._vocab_size = tokenizer.vocab_size
-        self._opens = np.array([_opens_a_word(token) for token in tokenizer.token_bytes])
+        self._opens = np.array([opens_a_word(token) for token in tokenizer.token_bytes])
         self._closes = np.array([token[-1:].isspace() for token in tokenizer.token_bytes])
 
     def hide(self, chunk: Chunk, keys: Iterable[Sequence[int]]) -> Chunk:
@@ -115,5 +115,6 @@ class MaskedReader:
         return self
 
 
-def _opens_a_word(token: bytes) -> bool:
+def opens_a_word(token: bytes) -> bool:
+    """Whether a token is the first of a word: white space, or an East Asian character."""
     return token[:1].isspace() or token[0] in EAST_ASIAN

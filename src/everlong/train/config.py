@@ -1,7 +1,7 @@
 """The settings of a training run."""
 
 import math
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -25,6 +25,7 @@ GeneratedTask = Literal[
     "induction-heads",
 ]
 SupervisedTask = Literal["answer", "babi", "classify", "summarize", "tag", "translate"]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 TaskName = Literal[TextTask, GeneratedTask, SupervisedTask]
 
 RESULT_NEUTRAL = frozenset(
@@ -80,6 +81,13 @@ class TrainConfig(Config):
     """Whether to compute activations again in the backward pass, for less memory and about a third more time."""
     memory_dropout: float = Field(default=0.0, ge=0.0, le=1.0)
     """Chance of a lane, before each window, to go on with an empty memory or with another lane's (half each)."""
+    long_weight: float = Field(default=1.0, ge=1.0, allow_inf_nan=False)
+    """Largest weight of a token that the memory helps to predict (``lm``, ``dialogue``); 1 for the plain loss."""
+    favour: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    """Documents are drawn by this power of their scores for long dependencies (``lm``, ``dialogue``); 0 for all text in
+    order."""
+    mix: tuple[Share, Share] = (0.0, 0.0)
+    """Share of tokens that are of generated passages, at the beginning of the run and at its end (``lm``)."""
     mask_rate: float = Field(default=0.15, gt=0.0, le=1.0)
     """Chance of a token to be hidden (``mlm``)."""
     mask_unit: MaskUnit = "token"
@@ -110,6 +118,12 @@ class TrainConfig(Config):
             raise ValueError("steps=0 and minutes=0 would train for ever; give one of them.")
         if self.memory_dropout and self.task not in ("lm", "dialogue"):
             raise ValueError(f"task='{self.task}' carries no memory that memory_dropout could drop; leave it at 0.")
+        if (self.long_weight > 1 or self.favour) and self.task not in ("lm", "dialogue"):
+            raise ValueError(
+                f"task='{self.task}' reads no stream of documents; leave long_weight at 1 and favour at 0."
+            )
+        if any(self.mix) and self.task != "lm":
+            raise ValueError(f"task='{self.task}' is not mixed with generated passages; leave mix at [0, 0].")
         if self.fsdp and self.precision == "float16":
             raise ValueError(
                 "precision='float16' scales losses, which fsdp does not support; give precision='bfloat16'."
@@ -121,6 +135,11 @@ class TrainConfig(Config):
         by_steps = step / self.steps if self.steps else 0.0
         by_time = seconds / (60 * self.minutes) if self.minutes else 0.0
         return min(1.0, max(by_steps, by_time))
+
+    def mix_share(self, done: float) -> float:
+        """The share of generated passages when so much of the run is over: a line from its beginning to its end."""
+        begin, end = self.mix
+        return begin + (end - begin) * done
 
     def learning_rate(self, *, step: int, seconds: float) -> float:
         """The rate of the update after `step` updates: a line up from 0 until it meets a cosine over the whole run."""

@@ -70,6 +70,7 @@ class TrainingState:
             Diverged: the loss or a gradient is not finite.
         """
         config = self.config
+        self.task.done = config.fraction_done(step=self.step, seconds=self.seconds)
         windows = [[next(self.reader) for _ in range(config.window)] for _ in range(config.accumulate)]
         update = self.learner.update(
             windows, self.memory, dropout=self.dropout, rate=self.learning_rate, step=self.step

@@ -1,7 +1,6 @@
 """Truncated backpropagation through time, as one forward pass."""
 
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -13,7 +12,6 @@ from everlong.models.base import AnyLanguageModel
 from everlong.train.objective import Objective
 
 
-@final
 class StreamLoss(Objective[Chunk]):
     """Loss of the next tokens. Gradients flow from chunk to chunk and stop at the window's edges."""
 
@@ -26,10 +24,15 @@ class StreamLoss(Objective[Chunk]):
         nats: list[Tensor] = []
         aux: dict[str, Tensor] = {}
         for chunk in window:
-            with self.autocast():
-                losses, memory, others = self.model.token_losses(
-                    chunk.tokens, chunk.targets, memory, starts=chunk.starts, lengths=chunk.lengths
-                )
-            nats.append(losses.sum())
+            summed, memory, others = self.read(chunk, memory)
+            nats.append(summed)
             aux = {name: aux[name] + loss if name in aux else loss for name, loss in others.items()}
         return torch.stack(nats).sum(), memory and memory.detach(), aux
+
+    def read(self, chunk: Chunk, memory: Memory | None) -> tuple[Float[Tensor, ""], Memory, Mapping[str, Tensor]]:
+        """One chunk: its summed loss, the next memory and the memory's own losses."""
+        with self.autocast():
+            losses, after, others = self.model.token_losses(
+                chunk.tokens, chunk.targets, memory, starts=chunk.starts, lengths=chunk.lengths
+            )
+        return losses.sum(), after, others

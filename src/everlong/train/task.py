@@ -84,6 +84,8 @@ class Task(ABC):
     objective: Objective[Any]
     is_measured: bool
     """Whether there is something to measure the model on."""
+    done: float = 0.0
+    """How much of the run is over, from 0 to 1: told before each update."""
 
     @property
     @abstractmethod

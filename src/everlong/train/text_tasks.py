@@ -12,7 +12,18 @@ import math
 from abc import abstractmethod
 from typing import Any, final
 
-from everlong.data import LaneReader, MaskedReader, Masking, Tokenizer, TokenStore
+from everlong.data import (
+    ChosenReader,
+    Drawn,
+    LaneReader,
+    MaskedReader,
+    Masking,
+    Parts,
+    Passages,
+    Tokenizer,
+    TokenStore,
+    document_scores,
+)
 from everlong.data.dialogues import speakers
 from everlong.errors import ConfigError
 from everlong.evaluate import evaluate_hidden, require_hidden
@@ -23,6 +34,7 @@ from everlong.train.config import TrainConfig
 from everlong.train.distribution import World
 from everlong.train.hidden_loss import HiddenLoss
 from everlong.train.learner import Update
+from everlong.train.long_loss import LongLoss
 from everlong.train.objective import Objective
 from everlong.train.stream_loss import StreamLoss
 from everlong.train.task import Given, Measurement, Task
@@ -148,12 +160,33 @@ class NextTokens(TextTask):
         config: TrainConfig,
         tokenizer: Tokenizer,
     ) -> None:
-        self._model, self._loss = model, StreamLoss(model, precision=config.precision)
+        self._model, self._loss = model, make_loss(model, config)
         super().__init__(self._loss, data, valid, config, tokenizer)
 
-    def reader(self, world: World) -> LaneReader:
-        """Contiguous lanes."""
-        return self.lanes(world)
+    def reader(self, world: World) -> LaneReader | ChosenReader:
+        """Contiguous lanes; of chosen documents and with passages between them, if the settings say so."""
+        c = self._config
+        if not c.favour and not any(c.mix):
+            return self.lanes(world)
+        return ChosenReader(
+            self._data,
+            self._order(),
+            passages=Passages(self._data, self.tokenizer, chunk=c.chunk) if any(c.mix) else None,
+            share=lambda: c.mix_share(self.done),
+            lanes=c.lanes,
+            chunk=c.chunk,
+            seed=c.seed,
+            rank=world.rank,
+            world=world.size,
+        )
+
+    def _order(self) -> Parts | Drawn:
+        c = self._config
+        if not c.favour:
+            return Parts(self._data, lanes=c.lanes, chunk=c.chunk)
+        scores = document_scores(self._data, self.tokenizer, gap=c.chunk)
+        # As a part of the highest, a power of which is never too large for a number.
+        return Drawn(self._data, (scores / scores.max()) ** c.favour, lanes=c.lanes, seed=c.seed)
 
     def new_memory(self, lanes: int) -> Memory:
         """The model's."""
@@ -222,6 +255,13 @@ class HiddenTokens(TextTask):
             figures={"valid_loss": found.loss, "valid_accuracy": found.accuracy},
             remark=f"{found.accuracy:.1%} of hidden tokens guessed",
         )
+
+
+def make_loss(model: AnyLanguageModel, config: TrainConfig) -> StreamLoss:
+    """The loss of a stream: plain, or one that favours what the memory helps to predict."""
+    if config.long_weight > 1:
+        return LongLoss(model, precision=config.precision, largest=config.long_weight)
+    return StreamLoss(model, precision=config.precision)
 
 
 def make_masking(model: Encoder, config: TrainConfig, tokenizer: Tokenizer) -> Masking:

@@ -21,6 +21,27 @@ def test_hidden_tokens_need_no_memory() -> None:
         TrainConfig(task="mlm", memory_dropout=0.1)
 
 
+@pytest.mark.parametrize("setting", [{"long_weight": 5.0}, {"favour": 1.0}])
+@pytest.mark.parametrize("task", ["mlm", "copy", "classify"])
+def test_long_dependencies_are_favoured_in_streams_of_documents(setting: dict[str, float], task: str) -> None:
+    message = f"task='{task}' reads no stream of documents; leave long_weight at 1 and favour at 0"
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig.parse({"task": task, **setting})
+    assert TrainConfig.parse({"task": "dialogue", **setting}) == TrainConfig(task="dialogue", **setting)
+
+
+@pytest.mark.parametrize("task", ["dialogue", "mlm", "copy"])
+def test_passages_are_mixed_into_text_alone(task: str) -> None:
+    with pytest.raises(ConfigError, match=f"task='{task}' is not mixed with generated passages; leave mix at"):
+        TrainConfig.parse({"task": task, "mix": [0.0, 0.5]})
+
+
+def test_the_share_of_passages_follows_a_line() -> None:
+    config = TrainConfig.parse({"mix": [0.4, 0.1]})
+    assert [config.mix_share(done) for done in (0.0, 0.5, 1.0)] == pytest.approx([0.4, 0.25, 0.1])
+    assert TrainConfig.parse(config.model_dump(mode="json")) == config
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
@@ -30,6 +51,10 @@ def test_hidden_tokens_need_no_memory() -> None:
         ("lr", 0.0, "TrainConfig.lr = 0.0 does not fit: Input should be greater than 0"),
         ("lr", float("nan"), "TrainConfig.lr = nan does not fit"),
         ("memory_dropout", 1.5, "less than or equal to 1"),
+        ("long_weight", 0.5, "greater than or equal to 1"),
+        ("favour", -1.0, "greater than or equal to 0"),
+        ("mix", [0.2, 1.2], "less than or equal to 1"),
+        ("mix", 0.2, "TrainConfig.mix = 0.2 does not fit: Input should be a valid tuple"),
         ("precision", "float64", "'float32', 'bfloat16' or 'float16'"),
         ("lane", 4, "no field 'lane'. Did you mean 'lanes'"),
     ],

@@ -115,6 +115,8 @@ def test_a_folder_in_use_is_refused_by_the_other_processs_number(bench: Bench) -
     [
         ("transformer-xl", {}),
         ("lstm", {"memory_dropout": 0.0}),
+        ("lstm", {"long_weight": 5.0, "favour": 2.0, "mix": (0.9, 0.3), "lanes": 2}),
+        ("transformer-xl", {"long_weight": 5.0}),
         ("compressive-transformer", {}),
         ("gru-with-aux", {"recompute": True}),
         ("longformer", {}),

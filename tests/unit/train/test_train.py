@@ -15,8 +15,10 @@ import torch
 from everlong.checkpoint import DamagedCheckpointWarning, list_checkpoints, newest_good_checkpoint
 from everlong.data import ByteTokenizer, Document, TokenStore
 from everlong.errors import ConfigError, DamagedFile, DataError, RunError
-from everlong.train import Progress, train
+from everlong.train import Progress, TrainConfig, train
 from tests.unit.train.conftest import OWN, SIZES, Bench, figures, settings, steps_kept, tiny
+
+EVERYTHING: dict[str, Any] = {"long_weight": 5.0, "favour": 2.0, "mix": (0.9, 0.3)}
 
 
 class PowerCutError(Exception):
@@ -52,6 +54,47 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(bench: Bench, archi
         one, two = (state.tensors(name) for state in states if state is not None)
         assert one.keys() == two.keys()
         assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+@pytest.mark.parametrize("architecture", ["gru", "transformer-xl"])
+@pytest.mark.parametrize("fields", [{"long_weight": 5.0}, {"favour": 2.0}, {"mix": (0.9, 0.3)}, EVERYTHING], ids=str)
+def test_a_run_that_favours_long_dependencies_goes_on_as_if_it_had_not_been_killed(
+    bench: Bench, architecture: str, fields: dict[str, Any]
+) -> None:
+    config = settings(steps=9, save_every=3, memory_dropout=0.3, window=2, **fields)
+    whole, broken = tiny(architecture), tiny(architecture, seed=1)
+    bench.train("whole", config, model=whole)
+    with pytest.raises(PowerCutError):
+        bench.train("broken", config, model=tiny(architecture), report=cut_power(5))
+    bench.train("broken", config, model=broken, resume=True)
+    assert broken.weights_digest() == whole.weights_digest()
+    assert figures(bench.folder / "broken") == figures(bench.folder / "whole")
+    plain = tiny(architecture)
+    bench.train("plain", config.replace(long_weight=1.0, favour=0.0, mix=(0.0, 0.0)), model=plain)
+    assert plain.weights_digest() != whole.weights_digest()
+
+
+def test_weights_of_tokens_leave_the_bits_that_are_reported_plain(bench: Bench) -> None:
+    for name, weight in (("plain", 1.0), ("long", 5.0)):
+        bench.train(name, settings(long_weight=weight, chunk=16, eval_every=2, lr=0.01), measured=True)
+    plain, long = (figures(bench.folder / name) for name in ("plain", "long"))
+    assert plain[0] == long[0], "the first update begins with no memory, and is the same"
+    assert plain[1]["loss"] == long[1]["loss"]
+    assert plain[1]["gradient_norm"] != long[1]["gradient_norm"]
+
+
+def test_a_share_follows_the_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    share = TrainConfig.mix_share
+    monkeypatch.setattr(TrainConfig, "mix_share", lambda config, done: (asked.append(done), share(config, done))[1])
+    bench.train("run", settings(steps=4, mix=(0.5, 0.0)))
+    assert asked == [0.0, 0.25, 0.5, 0.75]
+
+
+def test_documents_are_favoured_by_their_scores(bench: Bench) -> None:
+    with pytest.raises(DataError, match="the corpus has too few documents to draw from: 2 for lanes=4"):
+        bench.train("run", settings(favour=1.0, lanes=4))
+    assert not (bench.folder / "run" / "checkpoints").exists()
 
 
 def test_a_run_that_was_killed_before_its_first_update_begins_again(bench: Bench) -> None:
