@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from everlong.cli import main
@@ -79,7 +80,7 @@ def train(words: list[object]) -> None:
 
 def test_a_judge_picks_by_its_own_losses(two: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Models that learned nothing have no key tokens by the paper's bounds.
-    monkeypatch.setattr("everlong.evaluate.text_probe.is_key", lambda short, full: short > full)
+    monkeypatch.setattr("everlong.evaluate.text_probe.is_key", np.greater)
     documents = [Document(path.name, path.read_text(encoding="utf-8")) for path in two]
     store = TokenStore.build(documents, ByteTokenizer(), tmp_path / "store")
     model, judge = (create_model("gru", d_model=8, n_layers=1) for _ in range(2))

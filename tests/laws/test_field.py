@@ -41,14 +41,14 @@ STREAM = 2
 
 
 def field_of(model: Model) -> tuple[ReceptiveField, int]:
-    """The field over the last losses of a text that is longer than the reach, and how long it could be."""
+    """The field over the last losses of a text, or at both its ends without a bound, and how long it could be."""
     ours = without_dropout(model).double()
     stir_weights(ours, seed=3)
     reach = model.config.reach
-    time, first = (UNBOUNDED, 0) if reach is None else (reach + LOSSES, reach)
+    time, at = (UNBOUNDED, (0, UNBOUNDED - 1)) if reach is None else (reach + LOSSES, range(reach, reach + LOSSES))
     rng = torch.Generator().manual_seed(STREAM)
     tokens, targets = (torch.randint(model.config.vocab_size, (1, time), generator=rng) for _ in range(2))
-    return receptive_field(ours, tokens, targets, range(first, time)), time - 1 if reach is None else reach
+    return receptive_field(ours, tokens, targets, at), time - 1 if reach is None else reach
 
 
 def make(name: str, fields: dict[str, Any]) -> Any:
