@@ -20,6 +20,7 @@ GeneratedTask = Literal[
     "shortest-path",
     "omniglot",
     "multi-query-recall",
+    "passkey",
 ]
 SupervisedTask = Literal["answer", "babi", "classify", "summarize", "tag", "translate"]
 TaskName = Literal[TextTask, GeneratedTask, SupervisedTask]

@@ -4,6 +4,7 @@ from everlong.data.synthetic.copying import Copy, RepeatCopy
 from everlong.data.synthetic.multi_query import MultiQueryRecall
 from everlong.data.synthetic.ngram import DynamicNGram
 from everlong.data.synthetic.omniglot import PICTURES, Omniglot
+from everlong.data.synthetic.passkey import Passkey
 from everlong.data.synthetic.paths import GraphTraversal, ShortestPath
 from everlong.data.synthetic.pictures import Pictures, read_pictures
 from everlong.data.synthetic.reader import EpisodeReader
@@ -25,6 +26,7 @@ __all__ = [
     "GraphTraversal",
     "MultiQueryRecall",
     "Omniglot",
+    "Passkey",
     "Pictures",
     "PrioritySort",
     "RepeatCopy",

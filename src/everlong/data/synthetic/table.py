@@ -4,6 +4,7 @@ from everlong.data.synthetic.copying import Copy, RepeatCopy
 from everlong.data.synthetic.multi_query import MultiQueryRecall
 from everlong.data.synthetic.ngram import DynamicNGram
 from everlong.data.synthetic.omniglot import Omniglot
+from everlong.data.synthetic.passkey import Passkey
 from everlong.data.synthetic.paths import GraphTraversal, ShortestPath
 from everlong.data.synthetic.recall import AssociativeRecall
 from everlong.data.synthetic.rules import Rules
@@ -21,6 +22,7 @@ RULES: dict[str, type[Rules]] = {
         ShortestPath,
         Omniglot,
         MultiQueryRecall,
+        Passkey,
     )
 }
 """Names are those of `--task`."""
