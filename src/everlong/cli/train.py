@@ -41,7 +41,7 @@ def train(
             "summaries, for encoder-decoders; babi, questions about stories, for language models; or a generated one, "
             "which needs no --data, for models that read vectors: copy, repeat-copy, associative-recall, "
             "priority-sort, dynamic-n-gram, graph-traversal, shortest-path; for language models: multi-query-recall, "
-            "passkey; or omniglot, which is drawn from pictures.",
+            "passkey, needle, variable-tracking, listops; or omniglot, which is drawn from pictures.",
             metavar="TASK",
         ),
     ] = None,

@@ -21,6 +21,9 @@ GeneratedTask = Literal[
     "omniglot",
     "multi-query-recall",
     "passkey",
+    "needle",
+    "variable-tracking",
+    "listops",
 ]
 SupervisedTask = Literal["answer", "babi", "classify", "summarize", "tag", "translate"]
 TaskName = Literal[TextTask, GeneratedTask, SupervisedTask]

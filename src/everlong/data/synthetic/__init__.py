@@ -1,7 +1,9 @@
 """Tasks whose sequences are drawn by rule, as long and as many as wanted; some of them from pictures."""
 
 from everlong.data.synthetic.copying import Copy, RepeatCopy
+from everlong.data.synthetic.listops import ListOps
 from everlong.data.synthetic.multi_query import MultiQueryRecall
+from everlong.data.synthetic.needle import Needle
 from everlong.data.synthetic.ngram import DynamicNGram
 from everlong.data.synthetic.omniglot import PICTURES, Omniglot
 from everlong.data.synthetic.passkey import Passkey
@@ -12,6 +14,7 @@ from everlong.data.synthetic.recall import AssociativeRecall
 from everlong.data.synthetic.rules import MEASURED, TRAINED, Episode, Rules, Sizes, TokenRules, collate, generator
 from everlong.data.synthetic.sorting import PrioritySort
 from everlong.data.synthetic.table import RULES
+from everlong.data.synthetic.variable_tracking import VariableTracking
 
 __all__ = [
     "MEASURED",
@@ -24,7 +27,9 @@ __all__ = [
     "Episode",
     "EpisodeReader",
     "GraphTraversal",
+    "ListOps",
     "MultiQueryRecall",
+    "Needle",
     "Omniglot",
     "Passkey",
     "Pictures",
@@ -34,6 +39,7 @@ __all__ = [
     "ShortestPath",
     "Sizes",
     "TokenRules",
+    "VariableTracking",
     "collate",
     "generator",
     "read_pictures",

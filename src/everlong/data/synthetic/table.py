@@ -1,7 +1,9 @@
 """The generated tasks by their names."""
 
 from everlong.data.synthetic.copying import Copy, RepeatCopy
+from everlong.data.synthetic.listops import ListOps
 from everlong.data.synthetic.multi_query import MultiQueryRecall
+from everlong.data.synthetic.needle import Needle
 from everlong.data.synthetic.ngram import DynamicNGram
 from everlong.data.synthetic.omniglot import Omniglot
 from everlong.data.synthetic.passkey import Passkey
@@ -9,6 +11,7 @@ from everlong.data.synthetic.paths import GraphTraversal, ShortestPath
 from everlong.data.synthetic.recall import AssociativeRecall
 from everlong.data.synthetic.rules import Rules
 from everlong.data.synthetic.sorting import PrioritySort
+from everlong.data.synthetic.variable_tracking import VariableTracking
 
 RULES: dict[str, type[Rules]] = {
     rules.name: rules
@@ -23,6 +26,9 @@ RULES: dict[str, type[Rules]] = {
         Omniglot,
         MultiQueryRecall,
         Passkey,
+        Needle,
+        VariableTracking,
+        ListOps,
     )
 }
 """Names are those of `--task`."""
