@@ -106,7 +106,8 @@ def generated_lessons(recipe: Recipe, source: Source, out: Path, *, world: World
     rules = recipe.options
     assert isinstance(rules, Rules)
     recipe.check(**rules.model_sizes)
-    told = ", ".join(f"{name} {value:,}" for name, value in rules.model_dump().items())
+    fields = rules.model_dump().items()
+    told = ", ".join(f"{name} {value}" if isinstance(value, str) else f"{name} {value:,}" for name, value in fields)
     yield Lessons(
         data=rules,
         valid=None,

@@ -13,7 +13,7 @@ shuffle with one fixed seed hide everything in the same pattern.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import chain, cycle, islice
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from pydantic import Field
@@ -32,6 +32,7 @@ NOISE = (
 LONGER = (1, 2, 4, 8, 16)
 """Times the length of training at which it shows what was learned."""
 
+T = TypeVar("T")
 Ask = tuple[int, int, int]
 """Where an answer is asked for, which token it is, and its mark."""
 
@@ -88,14 +89,14 @@ def noise(words: WordTokenizer, *, room: int) -> list[list[int]]:
 
 
 def hide(
-    rng: torch.Generator, hidden: Sequence[Sequence[int]], among: Sequence[Sequence[int]]
-) -> tuple[list[int], list[int]]:
+    rng: torch.Generator, hidden: Sequence[Sequence[T]], among: Sequence[Sequence[T]]
+) -> tuple[list[T], list[int]]:
     """All tokens of a text that keeps both in their order, and the depth of each that is hidden.
 
     Depths are in percent, rounded up to ten; what lies within the first tenth, the very beginning too, has depth 10.
     """
     places = torch.randint(len(among) + 1, (len(hidden),), generator=rng).sort().values.tolist()
-    tokens, before = list[int](), 0
+    tokens, before = list[T](), 0
     for place, sentence in zip(places, hidden, strict=True):
         tokens += [*chain.from_iterable(among[before:place]), *sentence]
         before = place
