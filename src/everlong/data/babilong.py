@@ -14,11 +14,12 @@ benchmark takes the books of PG-19 and counts the tokens of a larger vocabulary;
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 from typing import final
 
+import torch
+
 from everlong.data.babi_files import BabiOptions
-from everlong.data.babi_stories import BLANK, Story, read_story_lines
+from everlong.data.babi_stories import BLANK, Line, Story, read_story_lines
 from everlong.data.synthetic.hiding import hide
 from everlong.data.synthetic.rules import MEASURED, TRAINED, generator, integer
 from everlong.data.text import read_documents
@@ -94,20 +95,24 @@ class Haystack:
     """`TRAINED` or `MEASURED`."""
 
     def stories(self, text: str, place: str, *, task: int, known: WordTokenizer) -> Iterator[Story]:
-        """Every question of a file with what surrounds the facts before it.
+        """Every question of a file with what surrounds the facts before it, in an order of chance.
 
         Raises:
             DataError: as :func:`~everlong.data.babi_stories.read_story_lines`.
         """
+        asked: list[tuple[list[Sentence], Line]] = []
         facts: list[Sentence] = []
-        numbers = count()
         for line in read_story_lines(text, place):
             if line.begins:
                 facts = []
-            if not line.answer:
+            if line.answer:
+                asked.append((facts.copy(), line))
+            else:
                 facts.append(line.words)
-                continue
-            rng = generator(self.part, task, next(numbers))
+        # Every n-th of them in the order of the file may be the first question of its story.
+        for n in torch.randperm(len(asked), generator=generator(self.part, task)).tolist():
+            facts, line = asked[n]
+            rng = generator(self.part, task, n + 1)
             room = max(0, self.length - sum(map(len, facts)))
             first, among = integer(rng, 0, len(self.sentences) - 1), list[Sentence]()
             while room:
