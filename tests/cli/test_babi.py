@@ -87,6 +87,28 @@ def test_tasks_are_chosen_and_stay_chosen(cli: CLI, tmp_path: Path) -> None:
     cli(*resume, "--set", "task.tasks=[1]").require_refusal(told)
 
 
+def test_facts_are_hidden_in_a_book_and_measured_at_other_lengths(cli: CLI, tmp_path: Path) -> None:
+    home, out, book = folder(tmp_path / "f", FILES), tmp_path / "run", tmp_path / "book.txt"
+    book.write_text("".join(f"The ship that bore number {n} sailed on over the sea. " for n in range(30)))
+    hidden = ["--set", f"task.background={book}", "--set", "task.length=30"]
+    assert cli(*words(home, out, *hidden)).code == 0
+    held_out = cli("eval", out, "--json").answer
+    assert (held_out["background"], held_out["length"]) == (str(book), 30)
+    assert [task["n_questions"] for task in held_out["tasks"]] == [20, 2]
+    assert cli("eval", out, "--data", home, "--json").answer == held_out
+    longer = cli("eval", out, "--data", home, "--set", "task.length=80", "--json").answer
+    assert (longer["length"], longer["bits_per_answer"] == held_out["bits_per_answer"]) == (80, False)
+    cli("eval", out, "--set", "task.length=80").require_refusal("length says which stories of --data to measure")
+    cli("train", "--resume", "--out", out, *hidden[:2], "--set", "task.length=31").require_refusal(
+        "length=30, now it is"
+    )
+    plain = words(home, tmp_path / "other", "--set", "task.length=30")
+    cli(*plain).require_refusal("length=30 is that of facts in a background")
+    missing = words(home, tmp_path / "other", "--set", "task.background=no.txt")
+    cli(*missing).require_refusal("no.txt")
+    assert not (tmp_path / "other").exists()
+
+
 def test_what_does_not_fit_is_refused(cli: CLI, trained: Path, book: Path, tmp_path: Path) -> None:
     home, out = trained.parent / "babi.tar.xz", tmp_path / "run"
     cli(*words(home, out, "--chunk", 8)).require_refusal("task=babi has no use for --chunk: its stories are read whole")

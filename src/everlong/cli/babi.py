@@ -41,7 +41,7 @@ def eval_stories(request: Request) -> None:
     unknown = store.about["n_unknown"]
     if request.as_json:
         name = {"run": str(request.run.folder), "model": model.architecture, "task": "babi"}
-        answer({**name, **found.to_dict(), "n_unknown_words": unknown})
+        answer({**name, **store.about.get("hidden", {}), **found.to_dict(), "n_unknown_words": unknown})
         return
     _print(found)
     if unknown:
@@ -50,10 +50,9 @@ def eval_stories(request: Request) -> None:
 
 def _stories(request: Request, choice: Fields, folder: Path) -> ExampleStore:
     if request.data:
-        learned = tuple(int(task) for task in data_of(request.run.folder)["about"]["tasks"])
-        return build_measured(
-            request.data, BabiOptions.parse({"tasks": learned, **choice}), _words(request.run), folder
-        )
+        about = data_of(request.run.folder)["about"]
+        learned = {"tasks": tuple(int(task) for task in about["tasks"]), **about.get("hidden", {})}
+        return build_measured(request.data, BabiOptions.parse({**learned, **choice}), _words(request.run), folder)
     if choice:
         raise ConfigError(f"{', '.join(choice)} says which stories of --data to measure. Write --data, too.")
     kept = request.run.folder / HELD_OUT_EXAMPLES

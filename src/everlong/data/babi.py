@@ -5,13 +5,14 @@
 
 A story with all of its questions is one example. Words are in lower case, and punctuation marks are words. The answer
 is never read: a dash stands in its place, for each of its words, and there the word is asked for.
+
+With a background, facts are hidden in a book, and each question is an example of its own (everlong.data.babilong).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -24,77 +25,15 @@ from everlong.data.babi_files import (
     read_texts,
     training_files,
 )
+from everlong.data.babi_stories import read_stories
+from everlong.data.babilong import Haystack, frequent_words, hiding_places
 from everlong.data.chunk import Chunk
 from everlong.data.examples import Example, ExampleStore
-from everlong.data.words import WordTokenizer, split_words
+from everlong.data.words import UNKNOWN, WordTokenizer
 from everlong.errors import DataError
 from everlong.shapes import IGNORE
 
-BLANK = "-"
 FIELDS = ("tokens", "targets", "task")
-
-
-@final
-@dataclass(frozen=True)
-class Story:
-    """A story with its questions: what is read, and the word that is asked for at each place, if any."""
-
-    place: str
-    """File and line where it begins."""
-    words: list[str] = field(default_factory=list[str])
-    answers: list[str | None] = field(default_factory=list[str | None])
-
-    def read(self, words: Iterable[str]) -> None:
-        """Go on with these words."""
-        self.words.extend(words)
-        self.answers.extend([None] * (len(self.words) - len(self.answers)))
-
-    def ask(self, answer: Iterable[str]) -> None:
-        """Go on with a dash for each word of an answer."""
-        for word in answer:
-            self.words.append(BLANK)
-            self.answers.append(word)
-
-    @property
-    def asks(self) -> bool:
-        """Whether there is a question in it."""
-        return any(answer is not None for answer in self.answers)
-
-
-def read_stories(text: str, place: str) -> Iterator[Story]:
-    """The stories of a file; those without a question are left out.
-
-    Raises:
-        DataError: a line has no number that goes on from the one before, no words, or a question without an answer.
-    """
-    story, last = Story(f"{place}:1"), 0
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        count, _, rest = line.partition(" ")
-        sentence, *answer = rest.split("\t")
-        counted = int(count) if count.isascii() and count.isdigit() else 0
-        if counted not in (1, last + 1) or not sentence.strip():
-            raise DataError(
-                f"{place}:{number} is no line of a story: {line[:40]!r}. A line is a number, which goes on from the "
-                "line before or begins again at 1, and a sentence: 1 Mary moved to the bathroom."
-            )
-        if counted == 1:
-            if story.asks:
-                yield story
-            story = Story(f"{place}:{number}")
-        last = counted
-        story.read(split_words(sentence))
-        if answer:
-            wanted = [word for part in answer[0].split(",") for word in split_words(part)]
-            if not wanted:
-                raise DataError(
-                    f"{place}:{number} asks a question without an answer: {line[:40]!r}. Write the answer after a tab: "
-                    "2 Where is Mary?<tab>bathroom<tab>1."
-                )
-            story.ask(wanted)
-    if story.asks:
-        yield story
 
 
 def build_babi(
@@ -105,13 +44,13 @@ def build_babi(
     Args:
         data: archives, folders or files with the stories to learn from.
         valid: the same with the stories to measure; where there are none, the test files of `data` are measured.
-        options: which tasks, and from which folder.
+        options: which tasks, from which folder, and what the facts are hidden in.
         train: a new folder for the store to learn from.
         held_out: a new folder for the store to measure; left out where there is nothing to measure.
 
     Raises:
         DataError: there are no such files, or one cannot be read, or a question asks for a word that no story to be
-            learned from has.
+            learned from has, or the background cannot be read or is too short.
         RunError: a folder is in use, or the disk is full.
     """
     found = find_files(data)
@@ -120,15 +59,17 @@ def build_babi(
     measured = measured_files(find_files(valid) if valid else found, options)
     measured = [file for file in measured if valid or file.part == "test"]
     texts = list(read_texts(learned))
-    tokenizer = WordTokenizer.of(
+    known = {
         word
         for file, text in texts
         for story in read_stories(text, file.place)
         for word in (*story.words, *filter(None, story.answers))
-    )
+    }
+    taught, tested = hiding_places(options)
+    tokenizer = WordTokenizer.of(known.union(frequent_words(taught.sentences) if taught else ()))
     if measured:
-        _build(read_texts(measured), tokenizer, held_out)
-    _build(texts, tokenizer, train)
+        _build(read_texts(measured), tokenizer, held_out, tested)
+    _build(texts, tokenizer, train, taught)
     return tokenizer
 
 
@@ -143,7 +84,7 @@ def build_measured(data: Sequence[Path], options: BabiOptions, tokenizer: WordTo
     if not files:
         tasks = ", ".join(map(str, options.tasks))
         raise DataError(f"there is no file of the tasks that were learned, {tasks}. Give one, such as qa1_..._test.txt")
-    return _build(read_texts(files), tokenizer, folder)
+    return _build(read_texts(files), tokenizer, folder, hiding_places(options)[1])
 
 
 def collate_stories(examples: Sequence[Example]) -> Chunk:
@@ -160,18 +101,26 @@ def collate_stories(examples: Sequence[Example]) -> Chunk:
     )
 
 
-def _build(texts: Iterable[tuple[BabiFile, str]], tokenizer: WordTokenizer, folder: Path) -> ExampleStore:
+def _build(
+    texts: Iterable[tuple[BabiFile, str]], tokenizer: WordTokenizer, folder: Path, haystack: Haystack | None
+) -> ExampleStore:
     about: dict[str, Any] = {"tasks": {}, "n_questions": 0, "n_answer_words": 0, "n_unknown": 0}
-    return ExampleStore.build(_examples(texts, tokenizer, about), FIELDS, folder, about=about)
+    if haystack:
+        about["hidden"] = {"background": haystack.background, "length": haystack.length}
+    return ExampleStore.build(_examples(texts, tokenizer, about, haystack), FIELDS, folder, about=about)
 
 
 def _examples(
-    texts: Iterable[tuple[BabiFile, str]], tokenizer: WordTokenizer, about: dict[str, Any]
+    texts: Iterable[tuple[BabiFile, str]], tokenizer: WordTokenizer, about: dict[str, Any], haystack: Haystack | None
 ) -> Iterator[Mapping[str, list[int]]]:
     for file, text in texts:
         about["tasks"][str(file.task)] = file.title
         asked = about["n_questions"]
-        for story in read_stories(text, file.place):
+        if haystack:
+            stories = haystack.stories(text, file.place, task=file.task, known=tokenizer)
+        else:
+            stories = read_stories(text, file.place)
+        for story in stories:
             tokens = [tokenizer.id_of(word) for word in story.words]
             targets = [IGNORE if answer is None else tokenizer.id_of(answer) for answer in story.answers]
             if 0 in targets:
@@ -181,7 +130,7 @@ def _examples(
                 )
             about["n_questions"] += sum(b != IGNORE and a == IGNORE for a, b in pairwise(targets))
             about["n_answer_words"] += sum(target != IGNORE for target in targets)
-            about["n_unknown"] += tokens.count(0)
+            about["n_unknown"] += tokens.count(0) - story.words.count(UNKNOWN)
             yield {"tokens": tokens, "targets": targets, "task": [file.task]}
         if about["n_questions"] == asked:
             raise DataError(f"{file.place} asks no question. Give a file with questions and their answers.")

@@ -11,7 +11,9 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import final
+from typing import Self, final
+
+from pydantic import Field, model_validator
 
 from everlong.config import Config
 from everlong.data.source import read_blocks
@@ -31,6 +33,16 @@ class BabiOptions(Config):
     """Numbers of the tasks; all that there are, unless given."""
     folder: str = ""
     """Which folder, where there are several."""
+    background: str = ""
+    """A text that facts are hidden in, each question apart (everlong.data.babilong); none, unless given."""
+    length: int = Field(default=0, ge=0)
+    """Words of facts and background together; facts alone where they are no fewer."""
+
+    @model_validator(mode="after")
+    def _hidden(self) -> Self:
+        if self.length and not self.background:
+            raise ValueError(f"length={self.length} is that of facts in a background; give --set task.background=PATH.")
+        return self
 
 
 @final

@@ -23,6 +23,10 @@ GeneratedTask = Literal[
     "multi-query-overwrite",
     "selective-copy",
     "induction-heads",
+    "passkey",
+    "needle",
+    "variable-tracking",
+    "listops",
 ]
 SupervisedTask = Literal["answer", "babi", "classify", "summarize", "tag", "translate"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]

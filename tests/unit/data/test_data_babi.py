@@ -7,8 +7,9 @@ import pytest
 from tests.stories import ONE, TWO, archive, folder
 
 from everlong.data import ExampleStore
-from everlong.data.babi import build_babi, build_measured, collate_stories, read_stories
+from everlong.data.babi import build_babi, build_measured, collate_stories
 from everlong.data.babi_files import BabiOptions, find_files, measured_files, training_files
+from everlong.data.babi_stories import read_stories
 from everlong.data.words import WordTokenizer
 from everlong.errors import DataError
 from everlong.shapes import IGNORE
