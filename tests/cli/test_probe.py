@@ -95,8 +95,11 @@ def test_a_text_is_read_token_by_token(cli: CLI, reading: Path, book: Path, tmp_
 
 
 def test_what_cannot_be_probed_is_refused(cli: CLI, copying: Path, reading: Path, book: Path, tmp_path: Path) -> None:
-    cli("probe", copying, "--prompt", "a").require_refusal("learned task=copy, which is generated and reads no text")
-    cli("probe", copying, "--data", book).require_refusal("Leave out --prompt and --data")
+    cli("probe", copying, "--prompt", "a").require_refusal(
+        "learned task=copy, whose probe has no use for --prompt: it is generated and reads no text. Leave that out."
+    )
+    cli("probe", copying, "--data", book, "--limit", 3).require_refusal("no use for --data, --limit")
+    cli("probe", reading, "--prompt", "a", "--seed", 3).require_refusal("no use for --seed: the text is read token by")
     cli("probe", copying, "--set", "task.bits=4").require_refusal("task=copy shows vectors of 5 numbers")
     cli("probe", copying, "--set", "max_length=0").require_refusal("max_length = 0 does not fit")
     cli("probe", copying, "--set", "memory_slots=9").require_refusal("changes the weights of this ntm")
