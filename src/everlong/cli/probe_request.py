@@ -21,6 +21,8 @@ class ProbeRequest:
     examples: int | None
     limit: int | None
     seed: int | None
+    sequences: int | None
+    chunk: int | None
     changes: Mapping[str, Any]
     """Fields of the model or the task that have another value now."""
     as_json: bool

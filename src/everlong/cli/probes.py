@@ -6,6 +6,7 @@ from typing import final
 
 from everlong.cli.matrix import picture_episodes, picture_texts
 from everlong.cli.probe_request import ProbeRequest
+from everlong.cli.recall import probe_recall
 from everlong.data.synthetic import Rules, TokenRules
 
 
@@ -34,9 +35,7 @@ TEXT = Probe(
     show=picture_texts, takes=frozenset({"--data", "--examples", "--limit"}), why="the text is read token by token"
 )
 RECALL = Probe(
-    show=picture_episodes,
-    takes=frozenset({"--examples", "--seed"}),
-    why="it is generated and reads no text",
+    show=probe_recall, takes=frozenset({"--sequences", "--chunk"}), why="its answers are counted, and it reads no text"
 )
 
 
