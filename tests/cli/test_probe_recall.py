@@ -67,7 +67,7 @@ def again(cli: CLI, out: Path, *more: object, model: str = "gru") -> Ending:
 def test_a_run_is_told_by_load_and_by_distance(cli: CLI, learned: Path) -> None:
     ended = cli("probe", learned, "--sequences", 6)
     assert (ended.code, ended.err) == (0, "")
-    assert "gru: 136 B of memory a session, reach unbounded" in ended.out.replace("\n", " ")
+    assert "gru: 72 B of memory a session, reach unbounded" in " ".join(ended.out.split())
     every, across = ended.out.split("Answers across a cut")
     for row in ROWS:
         assert row in every
@@ -81,7 +81,7 @@ def test_a_run_in_figures_and_pictures(cli: CLI, learned: Path, tmp_path: Path) 
     ended = cli("probe", learned, "--sequences", 6, "--chunk", 5, "--json", "--out", tmp_path / "a.svg")
     told = ended.answer
     assert ended.err == f"look at {tmp_path / 'a.svg'}\n"
-    about = {"run": str(learned), "model": "gru", "reach_tokens": None, "bytes_per_session": 136}
+    about = {"run": str(learned), "model": "gru", "reach_tokens": None, "bytes_per_session": 72}
     assert {name: told[name] for name in about} == about
     assert (told["task"], told["rules"]["pairs"]) == ("multi-query-recall", 2)
     assert [trial["chunk"] for trial in told["trials"]] == [5, 5, 5]
@@ -90,7 +90,7 @@ def test_a_run_in_figures_and_pictures(cli: CLI, learned: Path, tmp_path: Path) 
         rows = trial["by_distance"]
         for which in ("all", "across"):
             assert sum(row[which]["n_answers"] for row in rows) == trial[which]["n_answers"]
-        assert 0 < trial["across"]["n_answers"] < trial["all"]["n_answers"]
+        assert 0 < trial["across"]["n_answers"] <= trial["all"]["n_answers"]
     picture = (tmp_path / "a.svg").read_text()
     assert [picture.count(text) for text in ('<svg class="chart"', 'class="line carried"')] == [0, 3]
     assert all(row in picture for row in ROWS)
@@ -98,7 +98,7 @@ def test_a_run_in_figures_and_pictures(cli: CLI, learned: Path, tmp_path: Path) 
     page = (tmp_path / "b.html").read_text()
     assert page.count('class="line other"') == 3
     assert "another sequence&#39;s memory" in page
-    assert "136 B of memory a session" in page
+    assert "72 B of memory a session" in page
 
 
 def test_another_size_can_be_asked_for(cli: CLI, learned: Path) -> None:
@@ -110,12 +110,12 @@ def test_a_model_is_measured_beside_its_controls(cli: CLI, probed: Path) -> None
     ended = again(cli, probed)
     assert ended.code == 0
     assert "6 trainings of 1 minutes each" in ended.err
-    said = ended.out.replace("\n", " ")
+    said = " ".join(ended.out.split())
     for words in (
         "multi-query-recall, 4 sequences of each size, answers across a cut",
-        "gru: gru, 136 B of memory a session, reach unbounded",
-        "window: transformer with context=3, 776 B of memory a session, reach 4 tokens",
-        "full: transformer with context=64, 16.0 KiB of memory a session, reach 126 tokens",
+        "gru: gru, 72 B of memory a session, reach unbounded",
+        "window: transformer with context=3, 392 B of memory a session, reach 4 tokens",
+        "full: transformer with context=64, 8.0 KiB of memory a session, reach 126 tokens",
     ):
         assert words in said
     assert all(row in ended.out for row in ROWS)
@@ -166,7 +166,7 @@ def test_other_settings_need_another_folder(cli: CLI, probed: Path) -> None:
 
 
 def test_what_cannot_be_probed_is_refused(cli: CLI, learned: Path, tmp_path: Path) -> None:
-    cli("probe", "grew").require_refusal("grew is no architecture, and there is no folder grew. Did you mean 'gru'?")
+    cli("probe", "grus").require_refusal("grus is no architecture, and there is no folder grus. Did you mean 'gru'?")
     cli("probe", learned, "--task", "copy", "--seeds", 1).require_refusal(
         "learned already and has no use for --task, --s"
     )

@@ -19,7 +19,7 @@ from everlong.checkpoint import list_checkpoints
 from everlong.cli.corpus import Source
 from everlong.cli.output import answer, say
 from everlong.cli.recall import about_task, cuts, facts, held, measured
-from everlong.cli.recall_table import Column, recall_table
+from everlong.cli.recall_table import Column, recall_table, show
 from everlong.cli.recipe import Recipe, new_recipe
 from everlong.cli.settings import Fields, merge_fields
 from everlong.cli.training import run_training
@@ -33,11 +33,11 @@ from everlong.models.transformer import TransformerConfig
 from everlong.run import load
 from everlong.train import TrainConfig
 
-STANDARD: dict[str, Fields] = {"multi-query-recall": {"symbols": 64}}
+STANDARD: dict[str, Fields] = {"multi-query-recall": {"length": 32, "pairs": 2, "symbols": 32}}
 """Tasks that are learned unless others are named, with the fields that make them small enough for minutes on a CPU."""
-SIZES: Fields = {"d_model": 64, "n_layers": 2, "n_heads": 2, "d_ff": 128}
+SIZES: Fields = {"d_model": 64, "n_layers": 2, "n_heads": 1, "d_ff": 64}
 """Sizes of models unless others are given, as far as they have such."""
-TRAINING: Fields = {"lanes": 32, "lr": 3e-3, "eval_every": 0}
+TRAINING: Fields = {"lanes": 64, "lr": 3e-3, "clip": 1.0, "eval_every": 0}
 """Settings of training unless others are given. Nothing is measured on the way, so that no measurement is chosen."""
 SHARED = ("d_model", "n_layers", "n_heads", "d_ff", "dropout")
 """Fields that the controls take from the model."""
@@ -237,5 +237,5 @@ def report(request: ModelRequest, contest: Sequence[tuple[Contestant, dict[str, 
             for name in of
             for reading in (READINGS[:1] if name in CONTROLS else READINGS)
         ]
-        console.print(recall_table(columns, across=True))
+        show(recall_table(columns, across=True))
         console.print(cuts(found), style="dim")

@@ -27,7 +27,7 @@ def probe_recall(request: ProbeRequest) -> None:
     from rich.console import Console
 
     from everlong.cli.episodes import changed
-    from everlong.cli.recall_table import Column, recall_table
+    from everlong.cli.recall_table import Column, recall_table, show
     from everlong.data.synthetic import TokenRules
     from everlong.evaluate.bits import READINGS
     from everlong.evaluate.recall_picture import require_page, write_recall
@@ -52,10 +52,10 @@ def probe_recall(request: ProbeRequest) -> None:
         f"{rules.name}, {found[0].n_sequences:,} sequences of each size; {model.architecture}: {held(facts(model))}"
     )
     columns = [Column(name=reading, found=[found], reading=reading) for reading in READINGS]
-    console.print(recall_table(columns, across=False))
+    show(recall_table(columns, across=False))
     if found[0].across_by_mark is not None:
         console.print("Answers across a cut")
-        console.print(recall_table(columns, across=True))
+        show(recall_table(columns, across=True))
     console.print(cuts(found), style="dim")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from everlong.evaluate.recall import Recall, Right, added
@@ -44,6 +45,14 @@ def recall_table(columns: Sequence[Column], *, across: bool) -> Table:
     return table
 
 
+def show(table: Table) -> None:
+    """Print a table; where nobody watches, as wide as it is."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, console.measure(table).maximum)
+    console.print(table)
+
+
 def _right(found: Recall, mark: int | None, *, across: bool) -> Right:
     by_mark = found.told if across else found.by_mark
     return added(list(by_mark.values())) if mark is None else by_mark.get(mark, Right())
@@ -54,5 +63,6 @@ def _part(by_seed: Sequence[float | None]) -> str:
     parts = [part for part in by_seed if part is not None]
     if not parts:
         return ""
-    spread = f" ± {statistics.stdev(parts):.1%}" if len(parts) > 1 else ""
-    return f"{statistics.fmean(parts):.1%}{spread}"
+    if len(parts) == 1:
+        return f"{parts[0]:.1%}"
+    return f"{100 * statistics.fmean(parts):.0f} ±{statistics.stdev(parts):.0%}"
