@@ -9,6 +9,8 @@ import pytest
 
 from everlong.checkpoint import list_checkpoints
 from everlong.cli import controls, main
+from everlong.cli.contestants import STANDARD, changes_for
+from everlong.data.synthetic import RULES, Copy
 from everlong.errors import ConfigError
 from tests.cli.support import CLI, Ending
 
@@ -109,7 +111,7 @@ def test_another_size_can_be_asked_for(cli: CLI, learned: Path) -> None:
 def test_a_model_is_measured_beside_its_controls(cli: CLI, probed: Path) -> None:
     ended = again(cli, probed)
     assert ended.code == 0
-    assert "6 trainings of 1 minutes each" in ended.err
+    assert "6 trainings of 1 min each" in ended.err
     said = " ".join(ended.out.split())
     for words in (
         "multi-query-recall, 4 sequences of each size, answers across a cut",
@@ -152,9 +154,15 @@ def test_what_is_trained_is_not_trained_again_and_what_is_missing_is(cli: CLI, p
     assert list_checkpoints(task / "window-3")
 
 
+def interrupted(*given: object, **more: object) -> int:
+    """A training that Ctrl-C ends."""
+    del given, more
+    return 130
+
+
 def test_ctrl_c_keeps_what_there_is(cli: CLI, probed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(probed / "multi-query-recall" / "full-3")
-    monkeypatch.setattr(controls, "run_training", lambda *given, **more: 130)  # noqa: ARG005
+    monkeypatch.setattr(controls, "run_training", interrupted)
     ended = again(cli, probed)
     assert (ended.code, ended.out) == (130, "")
     assert ended.err.splitlines()[-1] == "the same everlong probe command goes on with this one and the rest"
@@ -195,6 +203,8 @@ def test_a_model_that_cannot_be_probed_is_refused_before_anything_is_trained(cli
     cli("probe", "gru", *words, "--seeds", "0,a").require_refusal("--seeds 0,a has 'a' for a seed")
     cli("probe", "bert", *words).require_refusal("bert cannot learn task=multi-query-recall, which is for")
     cli("probe", "encoder-decoder", *words).require_refusal("encoder-decoder cannot learn task=multi-query-recall")
+    cli("probe", "gru", *words, "--sequences", 1).require_refusal("sequences=1 is too small for the three readings")
+    cli("probe", "gru", *words, "--chunk", 0).require_refusal("chunk=0 is too small for the three readings")
     cli("probe", "gru", *words, "--set", "mem_len=3").require_refusal("no setting 'mem_len'")
     cli("probe", "gru", *words, "--set", "pairs=30").require_refusal("pairs=30 need a length of 120 or more")
     cli("probe", "gru", *words, "--set", "seed=3").require_refusal("'seed' is given twice")
@@ -204,20 +214,25 @@ def test_a_model_that_cannot_be_probed_is_refused_before_anything_is_trained(cli
 
 
 def test_a_field_of_one_task_is_no_field_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Longer(controls.RULES["copy"]):  # type: ignore[misc]
+    class Longer(Copy):  # type: ignore[misc]
+        mem_len: int = 3
         needles: int = 3
 
-    monkeypatch.setitem(controls.RULES, "longer", Longer)
-    changes = {"task.needles": 1, "needles": 2, "pairs": 3, "lr": 4}
-    both = ["longer", "multi-query-recall"]
-    assert controls.changes_of(changes, "multi-query-recall", both, known={"lr"}) == {"pairs": 3, "lr": 4}
-    assert controls.changes_of(changes, "longer", both, known={"lr"}) == {"task.needles": 1, "needles": 2, "lr": 4}
-    assert controls.changes_of({"needles": 2}, "multi-query-recall", both, known={"needles"}) == {"needles": 2}
+    monkeypatch.setitem(RULES, "longer", Longer)
+    given = {"task.needles": 1, "needles": 2, "pairs": 3, "lr": 4, "mem_len": 5, "bits": 6}
+
+    def kept(task: str, *tasks: str, model: str = "gru") -> set[str]:
+        return {*changes_for(task, given, tasks=[task, *tasks], architecture=model)}
+
+    assert kept("multi-query-recall") == given.keys()
+    assert kept("multi-query-recall", "longer") == {"pairs", "lr"}
+    assert kept("multi-query-recall", "longer", model="transformer-xl") == {"pairs", "lr", "mem_len"}
+    assert kept("longer", "multi-query-recall") == given.keys() - {"pairs"}
 
 
 def test_seeds_and_tasks_are_named_once() -> None:
     assert controls.named_seeds("1, 0,1") == [1, 0]
     assert controls.named_tasks(" multi-query-recall,multi-query-recall") == ["multi-query-recall"]
-    assert controls.named_tasks(None) == list(controls.STANDARD)
+    assert controls.named_tasks(None) == list(STANDARD)
     with pytest.raises(ConfigError, match=r"for a seed\. Write numbers from 0 on"):
         controls.named_seeds("-1")

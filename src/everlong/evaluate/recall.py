@@ -36,7 +36,8 @@ from everlong.shapes import IGNORE
 PARTS = 4
 """Chunks of the longest sequence of a size, unless a chunk is given."""
 
-ByReading = dict[str, Bool[Tensor, "b t"]]
+Counted = Counter[tuple[str, int]]
+"""How many answers have a name of `Right` and a mark."""
 
 
 class Right(NamedTuple):
@@ -128,68 +129,73 @@ def evaluate_recall(
         ConfigError: there are fewer than two sequences or lanes, no tokens in a chunk, or the model's tokens are not
             those of the task.
     """
-    for name, size, least in (
-        ("sequences", sequences, 2),
-        ("lanes", lanes, 2),
-        ("chunk", PARTS if chunk is None else chunk, 1),
-    ):
-        if size < least:
-            raise ConfigError(f"{name}={size} is too small for the three readings. Choose {least} or more.")
+    require_readings(sequences=sequences, lanes=lanes, chunk=chunk)
     rules = rules.measured()
     require_fitting(model, rules)
     found: list[Recall] = []
     with evaluating(model), torch.inference_mode():
         for n, sizes in enumerate(trials):
             drawn = list(draw_measured(rules, sizes, count=sequences))
-            others = draw_measured(rules, sizes, count=sequences, first=sequences)
+            others = list(draw_measured(rules, sizes, count=sequences, first=sequences))
             size = chunk or -(-max(len(episode.inputs) for episode in drawn) // PARTS)
-            every, across = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
+            every, across = Counted(), Counted()
             for done, batch in groups(drawn, lanes):
-                marks, (asked, right) = marks_beside(batch), read(model, collate(batch).to(model.device), chunk=size)
-                said = {"n_answers": asked, **{reading: asked & right[reading] for reading in READINGS}}
+                said, marks = read(model, collate(batch).to(model.device), chunk=size), marks_beside(batch)
                 before = surely_across(marks, chunk=size)
-                for name, which in said.items():
-                    every.update({(name, mark): k for mark, k in count_by(marks, which[..., None]).items()})
-                    across.update({(name, mark): k for mark, k in count_by(marks, (which & before)[..., None]).items()})
+                for name, where in said.items():
+                    every.update({(name, mark): k for mark, k in count_by(marks, where[..., None]).items()})
+                    across.update({(name, mark): k for mark, k in count_by(marks, (where & before)[..., None]).items()})
                 report(n * sequences + done)
             found.append(
                 Recall(
                     sizes=sizes,
                     n_sequences=sequences,
                     chunk=size,
-                    chance=chance(drawn, list(others)),
+                    chance=chance(drawn, others),
                     mark=rules.mark,
-                    by_mark=_rights(every),
-                    across_by_mark=_rights(across) if rules.mark == TokenRules.mark else None,
+                    by_mark=_by_mark(every),
+                    across_by_mark=_by_mark(across) if rules.mark == TokenRules.mark else None,
                 )
             )
     return tuple(found)
 
 
-def read(model: AnyLanguageModel, batch: Chunk, *, chunk: int) -> tuple[Bool[Tensor, "b t"], ByReading]:
-    """Where answers are asked for in sequences side by side, and where each reading gives what is asked for.
+def require_readings(*, sequences: int | None, lanes: int, chunk: int | None) -> None:
+    """Make sure that every sequence has another one beside it, and every chunk a token.
 
-    A sequence that has ended leaves its memory as it was, to the lane that reads with it too.
+    Raises:
+        ConfigError: it is not so.
+    """
+    for name, size, least in (("sequences", sequences, 2), ("lanes", lanes, 2), ("chunk", chunk, 1)):
+        if size is not None and size < least:
+            raise ConfigError(f"{name}={size} is too small for the three readings. Choose {least} or more.")
+
+
+def read(model: AnyLanguageModel, batch: Chunk, *, chunk: int) -> dict[str, Bool[Tensor, "b t"]]:
+    """Where sequences side by side ask for answers (``n_answers``), and where each reading gives them.
+
+    A sequence that has ended keeps its memory, and so has one for the lane that reads with it.
     """
     lanes, time = batch.tokens.shape
     ragged = bool((batch.lengths < time).any())
     beside = torch.arange(lanes).roll(-1)
     memory: Memory | None = None
-    right: dict[str, list[Tensor]] = {reading: [] for reading in READINGS}
+    right: dict[str, list[Tensor]] = {name: [] for name in Right._fields}
     for first in range(0, time, chunk):
         tokens, targets = (x[:, first : first + chunk] for x in (batch.tokens, batch.targets))
         lengths = (batch.lengths - first).clamp(0, tokens.shape[1]) if ragged else None
         logits, after = model(tokens, memory, lengths=lengths)
         given = {"carried": logits, "reset": logits, "other": logits}
-        # In the first chunk nothing is remembered, so the readings are the same.
+        # In the first chunk there is nothing to remember, so the readings are the same.
         if memory is not None:
             given["reset"] = model(tokens, None, lengths=lengths)[0]
             given["other"] = model(tokens, memory.select(beside), lengths=lengths)[0]
+        asked = targets != IGNORE
+        right["n_answers"].append(asked)
         for reading, answer in given.items():
-            right[reading].append(~are_wrong(answer, targets).squeeze(-1).cpu())
+            right[reading].append(asked & ~are_wrong(answer, targets).squeeze(-1))
         memory = after
-    asked = (batch.targets != IGNORE).cpu()
-    return asked, {reading: torch.cat(pieces, dim=1) for reading, pieces in right.items()}
+    return {name: torch.cat(pieces, dim=1).cpu() for name, pieces in right.items()}
 
 
 def surely_across(marks: Int[Tensor, "b t"], *, chunk: int) -> Bool[Tensor, "b t"]:
@@ -222,6 +228,6 @@ def answers_of(episode: Episode) -> Int[Tensor, "n"]:
     return episode.targets[episode.asked].long()
 
 
-def _rights(counted: Mapping[tuple[str, int], int]) -> dict[int, Right]:
+def _by_mark(counted: Mapping[tuple[str, int], int]) -> dict[int, Right]:
     marks = sorted({mark for _, mark in counted})
     return {mark: Right(*(counted.get((name, mark), 0) for name in Right._fields)) for mark in marks}

@@ -19,7 +19,7 @@ from everlong.shapes import IGNORE
 
 RULES = MultiQueryRecall(length=64, pairs=4, symbols=512)
 SIZES = RULES.largest
-TEXT = {"sequences": 24, "lanes": 5}
+HOW: dict[str, Any] = {"sequences": 24, "lanes": 5}
 
 
 @memory_type
@@ -75,8 +75,8 @@ def distances(rules: TokenRules, sizes: Sizes, count: int, chunk: int) -> list[t
 
 @pytest.mark.parametrize("chunk", [16, 6, 1])
 def test_a_perfect_memory_is_worth_everything_and_none_or_the_wrong_one_nothing(chunk: int) -> None:
-    (found,) = evaluate_recall(Table(512), RULES, trials=[SIZES], chunk=chunk, **TEXT)
-    exact = distances(RULES, SIZES, TEXT["sequences"], chunk)
+    (found,) = evaluate_recall(Table(512), RULES, trials=[SIZES], chunk=chunk, **HOW)
+    exact = distances(RULES, SIZES, HOW["sequences"], chunk)
     before = sum(distance > since for distance, since in exact)
     every, across = added(list(found.by_mark.values())), added(list(found.told.values()))
     assert every == Right(n_answers=96, carried=96, reset=96 - before, other=96 - before)
@@ -88,7 +88,7 @@ def test_a_perfect_memory_is_worth_everything_and_none_or_the_wrong_one_nothing(
 
 
 def test_answers_are_told_apart_by_distance() -> None:
-    (found,) = evaluate_recall(Table(512), RULES, trials=[SIZES], chunk=16, **TEXT)
+    (found,) = evaluate_recall(Table(512), RULES, trials=[SIZES], chunk=16, **HOW)
     exact = [2 ** (distance - 1).bit_length() for distance, _ in distances(RULES, SIZES, 24, 16)]
     assert {mark: right.n_answers for mark, right in found.by_mark.items()} == {m: exact.count(m) for m in set(exact)}
     assert found.mark == "distance"
@@ -111,9 +111,9 @@ def test_cutting_a_sequence_changes_nothing_for_its_own_memory() -> None:
     torch.manual_seed(0)
     model = create_model("gru", vocab_size=512, d_model=8, n_layers=1).double()
     trials = RULES.trials()[:2]
-    whole = evaluate_episodes(model, RULES, trials=trials, **TEXT)
+    whole = evaluate_episodes(model, RULES, trials=trials, **HOW)
     for chunk in (9, None):
-        found = evaluate_recall(model, RULES, trials=trials, chunk=chunk, **TEXT)
+        found = evaluate_recall(model, RULES, trials=trials, chunk=chunk, **HOW)
         for one, trial in zip(found, whole, strict=True):
             right = added(list(one.by_mark.values()))
             assert (right.n_answers, right.n_answers - right.carried) == (trial.n_answers, trial.n_wrong)
@@ -192,11 +192,10 @@ def test_progress_counts_sequences() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    for wrong in ({"sequences": 1}, {"lanes": 1}, {"chunk": 0}):
-        ((name, value),) = wrong.items()
+    for name, value in (("sequences", 1), ("lanes", 1), ("chunk", 0)):
         with pytest.raises(ConfigError, match=rf"{name}={value} is too small for the three readings"):
-            evaluate_recall(Table(512), RULES, trials=[SIZES], **{**TEXT, **wrong})
+            evaluate_recall(Table(512), RULES, trials=[SIZES], **{**HOW, name: value})
     with pytest.raises(
         ConfigError, match=r"task=multi-query-recall has 512 tokens; the model has vocab_size=9, input_"
     ):
-        evaluate_recall(Table(9), RULES, trials=[SIZES], **TEXT)
+        evaluate_recall(Table(9), RULES, trials=[SIZES], **HOW)
