@@ -181,7 +181,7 @@ def test_what_cannot_be_probed_is_refused(cli: CLI, learned: Path, tmp_path: Pat
     cli("probe", learned, "--prompt", "a").require_refusal("no use for --prompt: its answers are counted")
     cli("probe", learned, "--examples", 2, "--seed", 1).require_refusal("no use for --examples, --seed")
     cli("probe", learned, "--sequences", 1).require_refusal("sequences=1 is too small for the three readings")
-    cli("probe", learned, "--chunk", 0).require_refusal("chunk=0 is too small")
+    assert cli("probe", learned, "--chunk", 0).code == 2
     cli("probe", learned, "--set", "symbols=64").require_refusal("task=multi-query-recall has 64 tokens")
     cli("probe", learned, "--out", tmp_path / "a.png").require_refusal("a.png is no chart that can be drawn")
     (tmp_path / "file").write_text("")
@@ -204,7 +204,7 @@ def test_a_model_that_cannot_be_probed_is_refused_before_anything_is_trained(cli
     cli("probe", "bert", *words).require_refusal("bert cannot learn task=multi-query-recall, which is for")
     cli("probe", "encoder-decoder", *words).require_refusal("encoder-decoder cannot learn task=multi-query-recall")
     cli("probe", "gru", *words, "--sequences", 1).require_refusal("sequences=1 is too small for the three readings")
-    cli("probe", "gru", *words, "--chunk", 0).require_refusal("chunk=0 is too small for the three readings")
+    assert cli("probe", "gru", *words, "--chunk", 0).code == 2
     cli("probe", "gru", *words, "--set", "mem_len=3").require_refusal("no setting 'mem_len'")
     cli("probe", "gru", *words, "--set", "pairs=30").require_refusal("pairs=30 need a length of 120 or more")
     cli("probe", "gru", *words, "--set", "seed=3").require_refusal("'seed' is given twice")

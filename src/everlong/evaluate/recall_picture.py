@@ -12,12 +12,19 @@ from everlong.storage import write_whole
 
 FORMATS = (".svg", ".html")
 NAMES = {"carried": "its own memory", "reset": "no memory", "other": "another sequence's memory"}
-STYLE = """\
-text { font: 13px system-ui, sans-serif; fill: #5d6470; } .head { font-weight: 600; fill: #1c1f24; }
-.carried { --tone: #1f5fd0; } .reset { --tone: #b4620a; } .other { --tone: #8a3fa8; } .grid { stroke: #e4e1da; }
-.line { fill: none; stroke: var(--tone); stroke-width: 2.5; } .line.reset { stroke-dasharray: 8 6; }
-.line.other { stroke-dasharray: 2 6; } .mark { fill: #ffffff; stroke: var(--tone); stroke-width: 2.5; }
-tspan { fill: var(--tone); }"""
+COLOURS = {"carried": "#1f5fd0", "reset": "#b4620a", "other": "#8a3fa8"}
+STYLE = "\n".join(
+    (
+        "text { font: 13px system-ui, sans-serif; fill: #5d6470; } .head { font-weight: 600; fill: #1c1f24; }",
+        ".grid { stroke: #e4e1da; } .line { fill: none; } .mark { fill: #ffffff; } .line, .mark { stroke-width: 2.5; }",
+        ".line.reset { stroke-dasharray: 8 6; } .line.other { stroke-dasharray: 2 6; }",
+        # Viewers of pictures know no variables of CSS.
+        *(
+            f".{name} {{ stroke: {tone}; }} tspan.{name} {{ fill: {tone}; stroke: none; }}"
+            for name, tone in COLOURS.items()
+        ),
+    )
+)
 HEAD = 44
 """Height of the words above a chart."""
 

@@ -193,8 +193,9 @@ def test_progress_counts_sequences() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     for name, value in (("sequences", 1), ("lanes", 1), ("chunk", 0)):
+        changed: dict[str, Any] = {**HOW, name: value}
         with pytest.raises(ConfigError, match=rf"{name}={value} is too small for the three readings"):
-            evaluate_recall(Table(512), RULES, trials=[SIZES], **{**HOW, name: value})
+            evaluate_recall(Table(512), RULES, trials=[SIZES], **changed)
     with pytest.raises(
         ConfigError, match=r"task=multi-query-recall has 512 tokens; the model has vocab_size=9, input_"
     ):
