@@ -144,12 +144,10 @@ def _print(model: str, task: str, contest: Sequence[Measured]) -> None:
     which = "answers" if found[0].across_by_mark is None else "answers across a cut"
     console.print(f"{task}, {found[0].n_sequences:,} sequences of each size, {which}")
     for name, ((one, about, _), *_) in of.items():
-        context = f" with context={one.recipe.fields['context']}" if name in CONTROLS else ""
-        console.print(f"  {name}: {one.recipe.architecture}{context}, {held(about)}")
-    columns = [
-        Column(name=name if reading == READINGS[0] else reading, found=[m[2] for m in of[name]], reading=reading)
-        for name in of
-        for reading in (READINGS[:1] if name in CONTROLS else READINGS)
-    ]
+        what = f"transformer with context={one.recipe.fields['context']}, " if name in CONTROLS else ""
+        console.print(f"  {name}: {what}{held(about)}", soft_wrap=True)
+    carried = [measured[2] for measured in of[model]]
+    columns = [Column(name=reading, found=carried, reading=reading) for reading in READINGS]
+    columns += [Column(name=name, found=[measured[2] for measured in of[name]]) for name in CONTROLS]
     show(recall_table(columns, across=True))
     console.print(cuts(found), style="dim")

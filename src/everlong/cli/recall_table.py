@@ -11,6 +11,9 @@ from rich.table import Table
 
 from everlong.evaluate.recall import Recall, Right, added
 
+WIDEST = 1000
+"""Columns of text that a table has at most."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,8 @@ def show(table: Table) -> None:
     """Print a table; where nobody watches, as wide as it is."""
     console = Console()
     if not console.is_terminal:
-        console.width = max(console.width, console.measure(table).maximum)
+        wide = console.options.update(max_width=WIDEST)
+        console.width = max(console.width, console.measure(table, options=wide).maximum)
     console.print(table)
 
 
