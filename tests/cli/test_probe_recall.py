@@ -196,9 +196,13 @@ def test_a_model_that_cannot_be_probed_is_refused_before_anything_is_trained(cli
     cli("probe", "gru", "--out", out).require_refusal(
         "--minutes is missing", "everlong probe gru --minutes 5 --out DIR"
     )
-    cli("probe", "gru", *words, "--prompt", "a", "--limit", 3).require_refusal("has no use for --prompt, --limit")
+    cli("probe", "gru", *words, "--prompt", "a", "--limit", 3).require_refusal(
+        "gru is a model, which is trained first and asked then; that has no use for --prompt, --limit."
+    )
     cli("probe", "gru", *words, "--task", "multi-query").require_refusal("'multi-query' is no generated task. Did you")
-    cli("probe", "gru", *words, "--task", "copy").require_refusal("'copy' is not of tokens, and has no control")
+    cli("probe", "gru", *words, "--task", "copy").require_refusal(
+        "'copy' is not of tokens, and has no control", "Tasks that a model can be probed on: multi-query-recall"
+    )
     cli("probe", "gru", *words, "--task", "").require_refusal("'' is no generated task")
     cli("probe", "gru", *words, "--seeds", "0,a").require_refusal("--seeds 0,a has 'a' for a seed")
     cli("probe", "bert", *words).require_refusal("bert cannot learn task=multi-query-recall, which is for")

@@ -103,8 +103,12 @@ def held(about: "Mapping[str, Any]") -> str:
 def cuts(found: "Sequence[Recall]") -> str:
     """Where sequences were cut, and what the columns mean, in words."""
     chunks = ", ".join(f"{n:,}" for n in dict.fromkeys(one.chunk for one in found))
+    which = (
+        "All answers count, also those that depend on what stands in their own chunk."
+        if found[0].across_by_mark is None
+        else "An answer is across a cut if what it depends on stands before it."
+    )
     return (
         f"Sequences are cut every {chunks} tokens. What is carried over a cut is the memory of the sequence itself, "
-        "nothing (reset), or the memory of another sequence (other). An answer is across a cut if what it depends on "
-        "stands before it."
+        f"nothing (reset), or the memory of another sequence (other). {which}"
     )
