@@ -111,7 +111,7 @@ def test_what_cannot_be_probed_is_refused(cli: CLI, copying: Path, reading: Path
     cli("probe", reading, "--prompt", "\udcff").require_refusal("half a character")
     cli("probe", reading, "--data", tmp_path / "no.txt").require_refusal("there is no file or folder")
     cli("probe", reading, "--prompt", "a", "--set", "max_length=4").require_refusal("no setting 'max_length'")
-    cli("probe", tmp_path / "no").require_refusal("there is no folder")
+    cli("probe", tmp_path / "no").require_refusal("is no architecture, and there is no folder")
     assert cli("probe", copying, "--examples", 0).code == 2
 
 

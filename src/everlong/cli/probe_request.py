@@ -21,6 +21,7 @@ class ProbeRequest:
     examples: int | None
     limit: int | None
     seed: int | None
+    sequences: int | None
     chunk: int | None
     context: int | None
     judge: Path | None

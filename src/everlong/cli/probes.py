@@ -6,6 +6,7 @@ from typing import final
 
 from everlong.cli.matrix import picture_episodes, picture_texts
 from everlong.cli.probe_request import ProbeRequest
+from everlong.cli.recall import probe_recall
 from everlong.cli.text_probe import probe_stream
 from everlong.data.synthetic import Rules, TokenRules
 
@@ -40,9 +41,7 @@ STREAM = Probe(
     why="the text is read as a stream",
 )
 RECALL = Probe(
-    show=picture_episodes,
-    takes=frozenset({"--examples", "--seed"}),
-    why="it is generated and reads no text",
+    show=probe_recall, takes=frozenset({"--sequences", "--chunk"}), why="its answers are counted, and it reads no text"
 )
 
 

@@ -40,8 +40,9 @@ def train(
             "answer, questions about texts, for encoders; translate, pairs of texts, and summarize, documents with "
             "summaries, for encoder-decoders; babi, questions about stories, for language models; or a generated one, "
             "which needs no --data, for language models: multi-query-recall, multi-query-overwrite, selective-copy, "
-            "induction-heads, passkey, needle, variable-tracking, listops; for models that read vectors: copy, repeat-copy, associative-recall, priority-sort, "
-            "dynamic-n-gram, graph-traversal, shortest-path; or omniglot, which is drawn from pictures.",
+            "induction-heads, passkey, needle, variable-tracking, listops; for models that read vectors: copy, "
+            "repeat-copy, associative-recall, priority-sort, dynamic-n-gram, graph-traversal, shortest-path; or "
+            "omniglot, which is drawn from pictures.",
             metavar="TASK",
         ),
     ] = None,

@@ -75,9 +75,7 @@ class Trial:
     @property
     def label(self) -> str:
         """The sizes in words."""
-        if self.sizes is None:
-            return "as trained"
-        return ", ".join(f"{name} {size:,}" for name, size in self.sizes.items())
+        return sizes_text(self.sizes)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON values."""
@@ -97,6 +95,15 @@ class Trial:
             f"n_{self.unit}": self.n_answers,
             **marked,
         }
+
+
+def sizes_text(sizes: Sizes | None) -> str:
+    """Sizes in words.
+
+    >>> sizes_text({"length": 64, "pairs": 4})
+    'length 64, pairs 4'
+    """
+    return "as trained" if sizes is None else ", ".join(f"{name} {size:,}" for name, size in sizes.items())
 
 
 Answer = Callable[[AnyLanguageModel, Chunk], Answers]

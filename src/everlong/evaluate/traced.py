@@ -10,7 +10,7 @@ import torch
 from everlong.data import Document, Tokenizer
 from everlong.data.synthetic import Episode, Rules, Sizes
 from everlong.evaluate.addressing import count_addressed_right, places
-from everlong.evaluate.episodes import are_wrong, draw_measured, require_fitting
+from everlong.evaluate.episodes import are_wrong, draw_measured, require_fitting, sizes_text
 from everlong.evaluate.trace import Trace, trace
 from everlong.models.machine import MachineModel
 from everlong.shapes import IGNORE
@@ -80,9 +80,8 @@ def trace_episodes(model: MachineModel[Any], rules: Rules, sizes: Sizes, *, coun
     rules = rules.measured()
     require_fitting(model, rules)
     for n, episode in enumerate(draw_measured(rules, sizes, count=count, first=first), start=first):
-        said = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
         yield Traced(
-            name=f"{rules.name}, {said}, sequence {n:,}",
+            name=f"{rules.name}, {sizes_text(sizes)}, sequence {n:,}",
             trace=trace(model, episode.inputs),
             episode=episode,
             unit=rules.unit,
