@@ -31,7 +31,7 @@ def text(bits: float, *, gain: float = 0.1, other: bool = True) -> TextFigures:
 
 def run(model: str, seed: int, bits: float, *, gain: float = 0.1, speed: float = 100.0) -> RunFigures:
     """A run that went well."""
-    curve = tuple(Moment(tokens=1000.0 * n, seconds=6.0 * n, bits=8 / n) for n in range(1, 40))
+    curve = tuple(Moment(tokens=1000.0 * n, seconds=6.0 * n, operations=1e10 * n, bits=8 / n) for n in range(1, 40))
     return RunFigures(
         model=model, seed=seed, parameters=10, steps=39, tokens=39_000, seconds=234.0, best_step=39,
         tokens_per_second=speed + seed, curve=curve, text=text(bits, gain=gain),

@@ -30,6 +30,7 @@ ROOMS = [
     "checkpoint",
     "evaluate",
     "train",
+    "plan",
     "generate",
     "session",
     "run",

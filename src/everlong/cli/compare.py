@@ -32,6 +32,10 @@ def compare(
     steps: Annotated[
         int | None, typer.Option(help="Updates of each run, instead of a time: the same tokens for all.", min=1)
     ] = None,
+    operations: Annotated[
+        float | None,
+        typer.Option(help="Operations of each run instead, as counted for an update, for example 1e13.", min=1),
+    ] = None,
     seeds: Annotated[str, typer.Option(metavar="0,1,2", help="Each model is trained once with each.")] = "0",
     valid: Annotated[
         list[Path] | None,
@@ -93,6 +97,7 @@ def compare(
         probes=split_names(probes),
         steps=steps,
         minutes=minutes,
+        operations=operations,
         lanes=lanes,
         chunk=chunk,
         threads=torch.get_num_threads(),

@@ -23,8 +23,8 @@ def speed(lines: Sequence[Mapping[str, Any]]) -> float:
     return statistics.median(line["tokens_per_second"] for line in lines)
 
 
-def thinned(lines: Sequence[Mapping[str, Any]], *, tokens_each: int) -> tuple[Moment, ...]:
-    """Means over successive updates of so many tokens each, at most `POINTS` of them."""
+def thinned(lines: Sequence[Mapping[str, Any]], *, tokens_each: int, operations_each: float) -> tuple[Moment, ...]:
+    """Means over successive updates of so many tokens and operations each, at most `POINTS` of them."""
     known = [line for line in lines if line.get("bits_per_byte") is not None]
     group = max(1, -(-len(known) // POINTS))
     groups = [known[at : at + group] for at in range(0, len(known), group)]
@@ -32,6 +32,7 @@ def thinned(lines: Sequence[Mapping[str, Any]], *, tokens_each: int) -> tuple[Mo
         Moment(
             tokens=tokens_each * _mean(part, "step"),
             seconds=_mean(part, "seconds"),
+            operations=operations_each * _mean(part, "step"),
             bits=_mean(part, "bits_per_byte"),
         )
         for part in groups

@@ -46,6 +46,7 @@ class Moment(Config):
 
     tokens: float
     seconds: float
+    operations: float
     bits: float
     """Bits per byte of the text that is learned."""
 
@@ -71,6 +72,8 @@ class RunFigures(Config):
     steps: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    operations: float = 0.0
+    """Of all updates, forward and backward, as they are counted for one."""
     best_step: int | None = None
     """The update whose weights were measured: those that cost the held-out text least while training went on."""
     tokens_per_second: float = 0.0

@@ -76,6 +76,8 @@ class _Page:
         )
 
     def budget(self) -> str:
+        if operations := self.figures.terms["operations"]:
+            return self.words["trillions"].format(n=operations / 1e12)
         name = "minutes" if self.training["minutes"] else "steps"
         return self.words[name].format(n=self.training[name])
 
@@ -184,6 +186,7 @@ class _Page:
             for title, label, along in (
                 ("by-tokens", "thousand-tokens", thousand_tokens),
                 ("by-time", "minutes-axis", minutes),
+                ("by-operations", "operations", trillions),
             )
             for chart in self.learning_chart(words[title], words[label], along)
         ]
@@ -285,7 +288,7 @@ class _Page:
 
     def run_table(self) -> Table:
         words = self.words
-        names = ("run", "carried", "updates", "learned", "time", "best-step", "training-speed")
+        names = ("run", "carried", "updates", "learned", "operations", "time", "best-step", "training-speed")
         rows: list[Cells] = []
         for run in self.figures.runs:
             if run.failure:
@@ -298,6 +301,7 @@ class _Page:
                     score,
                     f"{run.steps:,}",
                     f"{run.tokens:,}" if run.text else NONE,
+                    f"{run.operations / 1e12:.3g}",
                     f"{run.seconds / 60:.2f}",
                     NONE if run.best_step is None else f"{run.best_step:,}",
                     f"{run.tokens_per_second:,.0f}",
@@ -335,6 +339,11 @@ def thousand_tokens(moment: Moment) -> float:
 def minutes(moment: Moment) -> float:
     """How long that took."""
     return moment.seconds / 60
+
+
+def trillions(moment: Moment) -> float:
+    """What that took in operations."""
+    return moment.operations / 1e12
 
 
 def _lines(lines: Sequence[Series], *, x: Axis, y_label: str, title: str) -> str:

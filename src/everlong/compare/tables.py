@@ -11,7 +11,7 @@ from everlong.compare.verdict import conclude
 
 COLUMNS = (
     *("model", "seed", "failure", "bits_per_byte", "bits_per_byte_reset", "bits_per_byte_other", "parameters"),
-    *("memory_bytes", "steps", "tokens", "seconds", "best_step", "training_tokens_per_second"),
+    *("memory_bytes", "steps", "tokens", "operations", "seconds", "best_step", "training_tokens_per_second"),
     *("reading_tokens_per_second", "decoding_tokens_per_second"),
 )
 """Columns of every table; a column of accuracy for each probe follows."""
@@ -62,6 +62,7 @@ def _row(figures: Figures, run: RunFigures) -> dict[str, Any]:
         "parameters": run.parameters,
         "steps": run.steps,
         "tokens": run.tokens,
+        "operations": run.operations,
         "seconds": round(run.seconds, 3),
         "best_step": run.best_step,
         "training_tokens_per_second": round(run.tokens_per_second, 1),

@@ -54,6 +54,8 @@ class Terms:
     training: TrainConfig
     """Of every model on text, but for the seed and what a model has of its own."""
     threads: int
+    operations: float = 0.0
+    """Of each run, where they are its budget: updates then follow from what one costs the model."""
     fields: Mapping[str, Fields] = field(default_factory=dict[str, Fields])
     """Fields of each model that are not its defaults."""
     own: Mapping[str, Fields] = field(default_factory=dict[str, Fields])
@@ -69,15 +71,18 @@ class Terms:
             for model in self.models
         ]
 
-    def training_of(self, turn: Turn) -> TrainConfig:
-        """The training settings of a run.
+    def training_of(self, turn: Turn, *, operations: float = 0.0) -> TrainConfig:
+        """The training settings of a run of which an update takes so many operations.
 
         Raises:
             ConfigError: a field does not fit.
         """
-        changes: dict[str, Any] = {**self.own.get(turn.model, {}), "seed": turn.seed}
+        steps = self.training.steps
+        if self.operations and operations:
+            steps = math.ceil(self.operations / operations)
+        changes: dict[str, Any] = {**self.own.get(turn.model, {}), "seed": turn.seed, "steps": steps}
         if turn.probe:
-            steps = math.ceil(PROBE_SHARE * self.training.steps)
+            steps = math.ceil(PROBE_SHARE * steps)
             minutes = PROBE_SHARE * self.training.minutes
             changes |= {"task": turn.probe, "steps": steps, "minutes": minutes, "memory_dropout": 0.0}
         return self.training.replace(**changes)
@@ -89,6 +94,7 @@ class Terms:
             "seeds": list(self.seeds),
             "training": self.training.model_dump(mode="json"),
             "threads": self.threads,
+            "operations": self.operations,
             "fields": {model: dict(fields) for model, fields in self.fields.items()},
             "own": {model: dict(fields) for model, fields in self.own.items()},
             "probes": {name: rules.model_dump(mode="json") for name, rules in self.probes.items()},
@@ -102,6 +108,7 @@ def make_terms(
     probes: Sequence[str] = (),
     steps: int | None,
     minutes: float | None,
+    operations: float | None = None,
     lanes: int,
     chunk: int,
     threads: int,
@@ -117,8 +124,8 @@ def make_terms(
     for model in models:
         describe_model(model)
         require_learnable("lm", model)
-    if (steps is None) == (minutes is None):
-        raise ConfigError("a comparison has one budget for every run. Give --minutes, or --steps.")
+    if sum(budget is not None for budget in (steps, minutes, operations)) != 1:
+        raise ConfigError("a comparison has one budget for every run. Give --minutes, or --steps, or --operations.")
     rules = _rules(probes)
     owners: dict[str, set[str]] = {name: set(describe_model(name)[1].model_fields) - FROM_DATA for name in models}
     owners |= {name: set(type_.model_fields) for name, type_ in rules.items()}
@@ -132,12 +139,14 @@ def make_terms(
             continue
         for taker in _takers(key, owners, models):
             given[taker][name if dot else key] = value
-    limits = {"steps": steps or 0, "minutes": minutes or 0.0, "lanes": lanes, "chunk": chunk}
+    # Until an update is counted, a budget of operations is one of any number of updates.
+    limits = {"steps": steps or int(operations is not None), "minutes": minutes or 0.0, "lanes": lanes, "chunk": chunk}
     terms = Terms(
         models=tuple(models),
         seeds=tuple(seeds),
         training=TrainConfig.parse({**USUAL, **given["train"], **limits}),
         threads=threads,
+        operations=operations or 0.0,
         fields={model: given[model] for model in models if given[model]},
         own=own,
         probes={name: type_.parse(given[name]) for name, type_ in rules.items()},

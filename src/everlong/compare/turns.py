@@ -16,12 +16,16 @@ import torch
 from everlong.checkpoint import CONFIG
 from everlong.compare.curves import read_metrics, speed, thinned
 from everlong.compare.figures import Place, ProbeFigures, RunFigures, TextFigures
+from everlong.compare.operations import operations_of_update
 from everlong.compare.terms import Terms, Turn
-from everlong.data import Tokenizer, TokenStore
+from everlong.data import LaneReader, Tokenizer, TokenStore
 from everlong.data.sealed import read_sealed, write_sealed
+from everlong.data.synthetic import EpisodeReader
 from everlong.errors import Diverged, RunError
 from everlong.evaluate import Evaluation, evaluate, evaluate_episodes
 from everlong.models import create_model
+from everlong.models.base import AnyLanguageModel
+from everlong.plan.trial import full_memory
 from everlong.run import Run, load
 from everlong.storage import disk_errors
 from everlong.train import Progress, Result, TrainConfig, rank_device, train
@@ -119,7 +123,6 @@ def run_turns(terms: Terms, texts: Texts, folder: Path, *, report: Report) -> li
 
 
 def _take(terms: Terms, turn: Turn, texts: Texts, home: Path, report: Callable[[Progress], None]) -> RunFigures | None:
-    config = terms.training_of(turn)
     rules = terms.probes.get(turn.probe)
     sizes = rules.model_sizes if rules else {"vocab_size": texts.tokenizer.vocab_size}
     with torch.random.fork_rng(devices=[]):
@@ -131,6 +134,8 @@ def _take(terms: Terms, turn: Turn, texts: Texts, home: Path, report: Callable[[
         probe=turn.probe,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
     )
+    each = _operations_each(model, terms, turn, texts)
+    config = terms.training_of(turn, operations=each)
     try:
         result = train(
             model,
@@ -146,7 +151,18 @@ def _take(terms: Terms, turn: Turn, texts: Texts, home: Path, report: Callable[[
         return about.replace(failure=str(error).partition(". ")[0])
     if result.interrupted:
         return None
-    return _measured(about, result, config, terms, texts, load(home))
+    return _measured(about.replace(operations=each * result.step), result, config, terms, texts, load(home))
+
+
+def _operations_each(model: AnyLanguageModel, terms: Terms, turn: Turn, texts: Texts) -> float:
+    """Operations of an update: on text, with a memory of what is read before; of a probe, on its first sequences."""
+    c = terms.training
+    chunks = c.window * c.accumulate
+    if rules := terms.probes.get(turn.probe):
+        chunk = next(EpisodeReader(rules, seed=0, lanes=c.lanes)).to(model.device)
+        return operations_of_update(model, chunk, None, chunks=chunks)
+    chunk = next(LaneReader(texts.train, lanes=c.lanes, chunk=c.chunk)).to(model.device)
+    return operations_of_update(model.train(), chunk, full_memory(model, c.lanes), chunks=chunks)
 
 
 def _measured(
@@ -175,7 +191,7 @@ def _measured(
         return about.replace(failure="what the held-out text costs is not a finite number")
     return about.replace(
         tokens=result.step * tokens_each,
-        curve=thinned(lines, tokens_each=tokens_each),
+        curve=thinned(lines, tokens_each=tokens_each, operations_each=about.operations / result.step),
         text=_text_figures(evaluation),
     )
 

@@ -35,15 +35,23 @@ def test_the_page_is_one_file_that_asks_for_nothing(found: Figures) -> None:
     assert not re.search(r"(src|href)\s*=|url\(|@import|<script|<link", whole)
     for words in ("prefers-color-scheme: dark", "viewport", 'lang="en"'):
         assert words in whole
-    # Quality, places, two of learning, cost against length, a probe; each with a name for those who cannot see it.
+    # Quality, places, three of learning, cost against length, a probe; each with a name for those who cannot see it.
     charts = [ET.fromstring(chart) for chart in re.findall(r"<svg.*?</svg>", whole, flags=re.S)]
     assert [chart.attrib["aria-label"] for chart in charts] == [
         WORDS["en"][name].format(name=PROBE)
-        for name in ("quality-title", "places-title", "by-tokens", "by-time", "cost-title", "probe-title")
+        for name in (
+            "quality-title",
+            "places-title",
+            "by-tokens",
+            "by-time",
+            "by-operations",
+            "cost-title",
+            "probe-title",
+        )
     ]
     assert all(chart.attrib["role"] == "img" for chart in charts)
     # Every picture has a table that says the same, and every point a tooltip.
-    assert whole.count("<details>") == len(charts) - 1  # both learning curves have one
+    assert whole.count("<details>") == len(charts) - 2  # the learning curves have one
     points = [mark for chart in charts for mark in chart.iter("circle")]
     assert len(points) > 20
     assert all(mark.find("title") is not None for mark in points)
@@ -115,7 +123,7 @@ def test_a_browser_shows_it_without_scrolling_the_page(
     assert seen["requests"] == []
     assert seen["width"] == width
     assert seen["scroll"] <= width
-    assert len(seen["charts"]) == 6
+    assert len(seen["charts"]) == 7
     for chart in seen["charts"]:
         assert min(chart["width"], chart["height"]) > 100, chart
         assert chart["marks"] >= 3, chart

@@ -37,6 +37,15 @@ def test_a_probe_has_a_quarter_of_the_budget() -> None:
     assert timed.training_of(timed.turns()[-1]).minutes == 0.5
 
 
+def test_a_budget_of_operations_is_one_of_updates_by_what_one_costs() -> None:
+    found = terms(steps=None, operations=1000.0, probes=[PROBE])
+    first, *_, last = found.turns()
+    assert found.training_of(first, operations=300.0).steps == 4
+    assert found.training_of(last, operations=300.0).steps == 1
+    assert found.training_of(last, operations=10.0).steps == 25
+    assert terms(steps=8).training_of(first, operations=300.0).steps == 8
+
+
 def test_a_plain_field_is_that_of_all_models_that_have_it() -> None:
     found = terms(
         "gru,transformer,transformer-xl",
@@ -63,8 +72,9 @@ def test_a_plain_field_is_that_of_all_models_that_have_it() -> None:
         ({"seeds": ""}, "--seeds names nothing"),
         ({"seeds": "0,-1"}, r"--seeds 0,-1: -1 is not a whole number from 0 on"),
         ({"seeds": "5000000000"}, "TrainConfig.seed"),
-        ({"steps": None}, r"one budget for every run\. Give --minutes, or --steps"),
+        ({"steps": None}, r"one budget for every run\. Give --minutes, or --steps, or --operations"),
         ({"minutes": 2.0}, "one budget for every run"),
+        ({"operations": 2.0}, "one budget for every run"),
         ({"probes": ["copy"]}, r"there is no probe 'copy'.*Probes are generated tasks of tokens: .*multi-query-recall"),
         ({"probes": [PROBE, PROBE]}, f"--probes names {PROBE} twice"),
         (

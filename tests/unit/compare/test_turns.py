@@ -102,8 +102,18 @@ def test_models_of_a_seed_learn_from_the_same_and_seeds_differ(texts: Texts, tmp
     assert first.text.carried != second.text.carried
     assert (first.steps, first.tokens, len(first.curve)) == (6, 6 * 2 * 16, 6)
     assert first.curve[-1].tokens == 6 * 2 * 16
+    assert first.curve[-1].operations == first.operations > 0
     assert first.text.other is not None
     assert sum(place.n_bytes for place in first.text.places) == first.text.n_bytes == 200 + 160 - 2
+
+
+def test_a_budget_of_operations_gives_the_cheaper_model_more_updates(texts: Texts, tmp_path: Path) -> None:
+    given = terms(seeds=[0], steps=None, operations=3e6)
+    gru, transformer = run_turns(given, texts, begun(tmp_path / "out", given), report=ignore) or []
+    for found in (gru, transformer):
+        each = found.operations / found.steps
+        assert found.operations - each < 3e6 <= found.operations
+    assert gru.steps != transformer.steps
 
 
 def test_a_run_that_diverges_is_noted_and_the_others_go_on(
