@@ -29,6 +29,7 @@ ROOMS = [
     "checkpoint",
     "evaluate",
     "train",
+    "plan",
     "generate",
     "session",
     "run",

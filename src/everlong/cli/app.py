@@ -18,6 +18,7 @@ from everlong.cli.generate import generate
 from everlong.cli.models import models
 from everlong.cli.output import say
 from everlong.cli.paths import ManyPaths
+from everlong.cli.plan import plan
 from everlong.cli.probe import probe
 from everlong.cli.summarize import summarize
 from everlong.cli.tag import tag
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(models)
+app.command()(plan)
 app.command(cls=ManyPaths)(train)
 app.command()(convert)
 app.command()(generate)
