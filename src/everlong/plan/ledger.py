@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, final
 
 import torch
@@ -28,6 +29,9 @@ HEAD, FEED_FORWARD, WEIGHTS, PAIRS = "head", "feed-forward", "other weights", "a
 """Parts of a model by what a product multiplies: the head's weights, those of feed-forward maps, any others, none."""
 
 aten = torch.ops.aten
+
+address: Callable[[object], int] = attrgetter("_cdata")
+"""Where a storage lives."""
 
 
 @final
@@ -151,14 +155,14 @@ class Ledger(TorchDispatchMode):
         self.late = self.alive
 
     def _enter(self, x: Tensor) -> None:
-        address, storage = _address(x), x.untyped_storage()
-        if address not in self._known:
-            self._known.add(address)
+        at, storage = _address(x), x.untyped_storage()
+        if at not in self._known:
+            self._known.add(at)
             self.alive += storage.nbytes()
-            weakref.finalize(storage, self._leave, address, storage.nbytes())
+            weakref.finalize(storage, self._leave, at, storage.nbytes())
 
-    def _leave(self, address: int, size: int) -> None:
-        self._known.discard(address)
+    def _leave(self, at: int, size: int) -> None:
+        self._known.discard(at)
         self.alive -= size
 
 
@@ -207,4 +211,4 @@ def _tensors(tree: Any) -> list[Tensor]:
 
 
 def _address(x: Tensor) -> int:
-    return x.untyped_storage()._cdata
+    return address(x.untyped_storage())

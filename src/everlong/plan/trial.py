@@ -122,4 +122,5 @@ def full_memory(model: Model, lanes: int, read: Memory | None = None) -> Memory:
     """A memory of lanes that have read for long. What it holds does not matter to its cost, and is 0."""
     assert isinstance(model, LanguageModel)
     memory: Memory = model.init_memory(lanes) if read is None else read
-    return replace(memory, position=torch.full_like(memory.position, FULL)).made_by(model)
+    leaves = {**memory.flatten(), "position": torch.full_like(memory.position, FULL)}
+    return type(memory)(**leaves).made_by(model)
