@@ -3,8 +3,9 @@
     python -m benchmarks.planning --rounds 3
 
 Each round predicts first, from small runs, and then measures the setup itself; figures are medians over the rounds. A
-step is one update of the learner, on one thread; times are the processor's, which other work disturbs least. Memory is what a process of its own grows by, from before the model is built to the
-peak of three updates. An error is (predicted - measured) / measured.
+step is one update of the learner, on one thread; times are the processor's, which other work disturbs least. Memory is
+what a process of its own grows by, from before the model is built to the peak of three updates. An error is that of the
+prediction, relative to what was measured.
 """
 
 import argparse
