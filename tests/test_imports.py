@@ -16,6 +16,7 @@ ROOT = Path(everlong.__file__).parent
 ROOMS = [
     "errors",
     "wording",
+    "report",
     "shapes",
     "storage",
     "memory",

@@ -4,7 +4,6 @@ import dataclasses
 import importlib.util
 import re
 import time
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ import torch
 
 from everlong.cli.demo import free_folder, summary
 from everlong.demo.book import chapters, held_out_chapters, training_chapters
-from everlong.demo.charts import Series, doubling_axis, line_chart, linear_axis, span_axis
 from everlong.demo.report import require_jinja, thinned, write_report
 from everlong.demo.settings import training
 from everlong.demo.show import Curve, Showing, show
@@ -110,32 +108,6 @@ def test_the_page_does_without_a_second_document(found: Showing) -> None:
     write_report(alone)
     assert "–" in alone.report.read_text()
     assert "another's" not in summary(alone)
-
-
-def test_a_chart_places_its_points() -> None:
-    x, y = doubling_axis("x", low=1, high=256), linear_axis("y", [0.0, 4.0])
-    chart = ET.fromstring(line_chart([Series(name="a<b", style="s", points=[(1, 0), (256, 4)])], x=x, y=y, title="t"))
-    marks = [(float(mark.attrib["cx"]), float(mark.attrib["cy"])) for mark in chart.iter("circle")]
-    assert marks[0][0] < marks[1][0]
-    assert marks[0][1] > marks[1][1]
-    assert [text for _, text in x.ticks] == ["1", "4", "16", "64", "256"]
-
-
-@pytest.mark.parametrize("values", [[2.0, 2.0], [0.001, 0.0012], [2.31, 2.94, 2.5], [-3.0, 1200.0]])
-def test_an_axis_covers_its_values_with_few_round_ticks(values: list[float]) -> None:
-    axis = linear_axis("", values)
-    assert axis.low <= min(values)
-    assert axis.high >= max(values)
-    assert 3 <= len(axis.ticks) <= 8
-    assert len({text for _, text in axis.ticks}) == len(axis.ticks)
-
-
-@pytest.mark.parametrize("high", [0.003, 0.99, 4.0, 4.2, 312.0])
-def test_a_span_ends_where_its_values_end(high: float) -> None:
-    axis = span_axis("", high)
-    assert (axis.low, axis.high) == (0, high)
-    assert axis.ticks[-1][0] <= high * (1 + 1e-6)
-    assert 4 <= len(axis.ticks) <= 7
 
 
 def test_a_long_curve_is_thinned_to_means() -> None:

@@ -6,10 +6,10 @@ from importlib.resources import files
 from typing import Any
 
 from everlong.demo.book import AUTHOR, HELD_OUT, TITLE, YEAR, held_out_chapters, training_chapters
-from everlong.demo.charts import Point, Series, doubling_axis, line_chart, linear_axis, span_axis
 from everlong.demo.show import Showing
 from everlong.errors import ConfigError
 from everlong.evaluate import Evaluation
+from everlong.report.charts import Point, Series, doubling_axis, line_chart, linear_axis, span_axis
 from everlong.storage import write_whole
 from everlong.wording import bytes_text, duration_text
 
