@@ -1,7 +1,6 @@
 """The demo: its book, its pictures, its page, and the whole of it in miniature."""
 
 import dataclasses
-import importlib.util
 import re
 import time
 from pathlib import Path
@@ -11,12 +10,12 @@ import torch
 
 from everlong.cli.demo import free_folder, summary
 from everlong.demo.book import chapters, held_out_chapters, training_chapters
-from everlong.demo.report import require_jinja, thinned, write_report
+from everlong.demo.report import thinned, write_report
 from everlong.demo.settings import training
 from everlong.demo.show import Curve, Showing, show
 from everlong.demo.story import Story, write_in_new_process
 from everlong.demo.threads import fastest, fastest_threads
-from everlong.errors import ConfigError, RunError
+from everlong.errors import RunError
 from everlong.evaluate import Bits, DocumentBits, Evaluation, PositionBits
 from everlong.models import create_model
 from everlong.train import Progress, Result
@@ -115,12 +114,6 @@ def test_a_long_curve_is_thinned_to_means() -> None:
     assert len(points) <= 120
     assert all(abs(y - 0.5) < 0.1 for _, y in points[:-1])
     assert thinned([]) == []
-
-
-def test_a_report_needs_jinja(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # noqa: ARG005
-    with pytest.raises(ConfigError, match=r"needs jinja2.*everlong\[report\]"):
-        require_jinja()
 
 
 def test_a_folder_of_ones_own_is_found_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,9 +32,10 @@ def demo(
     """
     folder = free_folder(out)
 
-    from everlong.demo.report import require_jinja, write_report
+    from everlong.demo.report import write_report
     from everlong.demo.settings import training
     from everlong.demo.show import show
+    from everlong.report.page import require_jinja
 
     require_jinja()
     with reporting() as report:

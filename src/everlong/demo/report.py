@@ -1,15 +1,13 @@
 """The page that the demo leaves behind: one file, no requests, light and dark."""
 
-import importlib.util
 import platform
-from importlib.resources import files
 from typing import Any
 
 from everlong.demo.book import AUTHOR, HELD_OUT, TITLE, YEAR, held_out_chapters, training_chapters
 from everlong.demo.show import Showing
-from everlong.errors import ConfigError
 from everlong.evaluate import Evaluation
 from everlong.report.charts import Point, Series, doubling_axis, line_chart, linear_axis, span_axis
+from everlong.report.page import render
 from everlong.storage import write_whole
 from everlong.wording import bytes_text, duration_text
 
@@ -23,27 +21,13 @@ READINGS = {
 }
 
 
-def require_jinja() -> None:
-    """Make sure that the page can be made, before anything else is.
-
-    Raises:
-        ConfigError: jinja2 is not installed.
-    """
-    if importlib.util.find_spec("jinja2") is None:
-        raise ConfigError('the report needs jinja2, which is not installed. Run pip install "everlong[report]".')
-
-
 def write_report(found: Showing) -> None:
     """Write ``report.html`` into the demo's folder.
 
     Raises:
         RunError: the disk is full.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    template = files("everlong.demo").joinpath("report.html.jinja").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    write_whole(found.report, environment.from_string(template).render(**content(found)).encode())
+    write_whole(found.report, render("everlong.demo", "report.html.jinja", content(found)))
 
 
 def content(found: Showing) -> dict[str, Any]:
