@@ -8,7 +8,7 @@ time_scale_qP_layer_N     tokens that the units of a layer remember, here the me
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -107,7 +107,9 @@ def decade_axis(label: str, values: Sequence[float]) -> Axis:
     return Axis(label=label, low=10.0**low, high=10.0**high, ticks=ticks, logarithmic=True)
 
 
-def _figure(curves: Mapping[str, list[Point]], *, title: str, text: str, x: Any, label: str) -> Figure | None:
+def _figure(
+    curves: Mapping[str, list[Point]], *, title: str, text: str, x: Callable[[Sequence[float]], Axis], label: str
+) -> Figure | None:
     drawn = {name: points for name, points in curves.items() if points}
     if not drawn:
         return None

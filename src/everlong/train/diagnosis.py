@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from everlong.data import Chunk
+from everlong.data.chunk import Batch
 from everlong.memory import Memory
 from everlong.models import LanguageModel
 from everlong.models.base import Model
@@ -24,7 +25,7 @@ from everlong.train.objective import Objective
 from everlong.train.task import Reader
 from everlong.train.time_scales import time_scales
 
-B = TypeVar("B")
+B = TypeVar("B", bound=Batch)
 
 
 def diagnose(
@@ -76,8 +77,8 @@ def source_gradients(objective: Objective[Any], window: list[Any], memory: Memor
     sources |= {name: loss / len(window) for name, loss in aux.items()}
     found: dict[str, float] = {}
     for name, loss in sources.items():
-        gradients = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
-        found[f"source_gradient_{name}"] = float(nn.utils.get_total_norm([g for g in gradients if g is not None]))
+        gradients = torch.autograd.grad(loss, weights, retain_graph=True, materialize_grads=True)
+        found[f"source_gradient_{name}"] = float(nn.utils.get_total_norm(gradients))
     return found
 
 

@@ -37,13 +37,12 @@ def gradient_ages(model: AnyLanguageModel, stretch: Sequence[Chunk], memory: Mem
     losses, memories = read_with_cuts(model, tokens[:, :end], targets[:, :end], starts[:, :end], memory)
     counted = targets[:, end - 1] != IGNORE
     leaves = [leaf for held in memories.values() for leaf in _numbers(held)]
-    gradients = iter(torch.autograd.grad(losses.sum(), leaves, allow_unused=True))
+    gradients = iter(torch.autograd.grad(losses.sum(), leaves, materialize_grads=True))
     found: dict[str, float] = {}
     for age, held in memories.items():
         squares = torch.zeros(len(tokens), dtype=torch.float64, device=tokens.device)
         for gradient in [next(gradients) for _ in _numbers(held)]:
-            if gradient is not None:
-                squares += gradient.detach().double().flatten(1).square().sum(dim=1)
+            squares += gradient.double().flatten(1).square().sum(dim=1)
         found[f"age_gradient_{age}"] = float(squares.sqrt()[counted].mean())
     return found
 

@@ -36,8 +36,11 @@ def time_scales(model: AnyLanguageModel, chunk: Chunk, memory: Memory) -> dict[s
         return {}
     gates: list[Tensor] = []
     for at in range(min(TOKENS, chunk.tokens.shape[1])):
-        read = gru_gates if isinstance(model, GRU) else cell_gates
-        found, held = read(model, chunk.tokens[:, at : at + 1], chunk.starts[:, at : at + 1], held)
+        token, starts = chunk.tokens[:, at : at + 1], chunk.starts[:, at : at + 1]
+        if isinstance(model, GRU):
+            found, held = gru_gates(model, token, starts, held)
+        else:
+            found, held = cell_gates(model, token, starts, held)
         # The first token of a document has nothing to forget.
         gates.append(found[held.position > 1])
     kept = torch.cat(gates).double()
@@ -51,9 +54,9 @@ def time_scales(model: AnyLanguageModel, chunk: Chunk, memory: Memory) -> dict[s
     }
 
 
-def cell_gates(model: AnyLanguageModel, token: Tensor, starts: Tensor, memory: Any) -> tuple[Gates, Any]:
+def cell_gates(model: AnyLanguageModel, token: Tensor, starts: Tensor, memory: Memory) -> tuple[Gates, Any]:
     """Forget gates at a token, and the memory after it."""
-    before = memory.map(lambda leaf: leaf.detach().requires_grad_() if leaf.is_floating_point() else leaf)
+    before: Any = memory.map(lambda leaf: leaf.detach().requires_grad_() if leaf.is_floating_point() else leaf)
     _, after = model(token, before, starts=starts)
     layers: list[Tensor] = []
     for n in range(before.cell.shape[1]):

@@ -8,6 +8,7 @@ import torch
 
 from everlong.checkpoint import newest_good_checkpoint
 from everlong.data.synthetic import MultiQueryRecall
+from everlong.memory import Memory
 from everlong.train import train
 from everlong.train.diagnosis import ahead, copied_weights, source_gradients, update_ratios
 from everlong.train.distribution import World
@@ -69,7 +70,7 @@ def test_the_gradient_by_age_is_that_of_the_memory_there(architecture: str) -> N
     (stream,) = chunks(1, time=11)
     found = gradient_ages(model, [stream], model.init_memory(2))
     assert list(found) == [f"age_gradient_{age}" for age in (1, 2, 4, 8, 11)]
-    _, memory = model(stream.tokens[:, :7], starts=stream.starts[:, :7])
+    memory: Memory = model(stream.tokens[:, :7], starts=stream.starts[:, :7])[1]
     memory = memory.map(lambda leaf: leaf.detach().requires_grad_() if leaf.is_floating_point() else leaf)
     losses, _, _ = model.token_losses(stream.tokens[:, 7:], stream.targets[:, 7:], memory)
     # Lane 0 has no target at the end.
@@ -148,12 +149,11 @@ def test_the_gates_of_a_cell_are_those_of_the_equation() -> None:
 
 def test_controllers_have_time_scales_where_they_are_recurrent_and_transformers_have_none() -> None:
     (stream,) = chunks(1)
-    for name, fields, found in (
-        ("ntm", {}, 6),
-        ("dnc", {"controller": "feed-forward"}, 0),
-        ("transformer", {}, 0),
+    for model, found in (
+        (tiny("ntm"), 6),
+        (tiny("dnc", controller="feed-forward"), 0),
+        (tiny("transformer"), 0),
     ):
-        model = tiny(name, **fields)
         assert len(time_scales(model, stream, model.init_memory(2))) == found
 
 

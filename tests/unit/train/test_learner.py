@@ -148,9 +148,8 @@ def test_recompute_gives_the_same_update_with_gradients_apart() -> None:
         learner = Learner(StreamLoss(model, precision="float32"), settings(recompute=recompute, clip_aux=1e-4), World())
         torch.manual_seed(0)
         memory = model.init_memory(2)
-        for step in range(2):
-            found = learner.update([chunks(4, time=8)], memory, dropout=NO_DROPOUT, rate=0.1, step=step)
-            memory = found.memory
-        assert found.aux
+        first = learner.update([chunks(4, time=8)], memory, dropout=NO_DROPOUT, rate=0.1, step=0)
+        second = learner.update([chunks(4, time=8)], first.memory, dropout=NO_DROPOUT, rate=0.1, step=1)
+        assert second.aux
         digests.add(model.weights_digest())
     assert len(digests) == 1
