@@ -111,3 +111,16 @@ def test_chrono_biases_spread_over_time_scales(longest: int, median: float) -> N
         assert float(bias.min()) >= 0
         assert float(bias.exp().max()) <= longest - 1
         assert float(bias.sigmoid().median()) == pytest.approx(median, abs=0.012)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_recurrent_weights_begin_orthogonal_gate_by_gate(name: str) -> None:
+    model = make(name, torch.float32, d_model=24, n_layers=2, orthogonal=True)
+    usual = make(name, torch.float32, d_model=24, n_layers=2)
+    for layer in range(2):
+        weight = getattr(model.cells, f"weight_hh_l{layer}").detach()
+        gates = weight.split(24)
+        for gate in gates:
+            torch.testing.assert_close(gate @ gate.t(), torch.eye(24), rtol=0, atol=1e-5)
+        assert not torch.allclose(gates[0], gates[1])
+        assert not torch.equal(weight, getattr(usual.cells, f"weight_hh_l{layer}"))

@@ -16,8 +16,12 @@ from everlong.cli.recipe import Recipe
 from everlong.cli.start import started, tell
 from everlong.models import LanguageModel
 from everlong.models.base import Model
+from everlong.report.optimisation import PAGE, optimisation_page
+from everlong.report.page import require_jinja
+from everlong.storage import write_whole
 from everlong.train import Result, join_world, rank_device, train
 from everlong.train.loop import ignore
+from everlong.train.metrics import METRICS
 from everlong.train.tasks import make_task
 from everlong.wording import bytes_text, duration_text
 
@@ -34,6 +38,8 @@ def run_training(
     Raises:
         EverlongError: something given does not fit; what was there before is as it was.
     """
+    if recipe.training.diagnose_every:
+        require_jinja()
     if threads:
         torch.set_num_threads(threads)
     with ExitStack() as stack:
@@ -61,9 +67,23 @@ def run_training(
             )
         if world.is_main:
             say(_conclusion(result, out, lessons.then))
+            if recipe.training.diagnose_every:
+                draw_optimisation(out)
             if as_json:
                 answer(_facts(result, out))
     return INTERRUPTED if result.interrupted else 0
+
+
+def draw_optimisation(out: Path) -> None:
+    """Write the page of what was diagnosed in a run, if anything was.
+
+    Raises:
+        RunError: the disk is full.
+    """
+    page = optimisation_page(out.name, (out / METRICS).read_text(encoding="utf-8"))
+    if page is not None:
+        write_whole(out / PAGE, page)
+        say(f"how the optimisation went: {out / PAGE}")
 
 
 def _introduction(recipe: Recipe, model: Model) -> str:

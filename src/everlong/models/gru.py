@@ -17,7 +17,7 @@ from everlong.heads import LinearHead
 from everlong.memory import Memory, memory_type
 from everlong.models.base import Advance, LanguageModel, ModelConfig
 from everlong.models.registry import register
-from everlong.nn.scan import State, gru_layer, layer_weights, own_precision, scan
+from everlong.nn.scan import State, gru_layer, layer_weights, make_orthogonal, own_precision, scan
 from everlong.shapes import Hidden, Tokens
 
 
@@ -30,6 +30,8 @@ class GRUConfig(ModelConfig):
     """Initial bias of the update gate, which keeps the past, in all."""
     chrono_max: int = Field(default=0, ge=0)
     """Longest initial time scale in tokens (chrono initialisation, arXiv:1804.11188); 0 for none."""
+    orthogonal: bool = False
+    """Whether the recurrent weights of each gate begin as an orthogonal matrix (Saxe et al., 2014, arXiv:1312.6120)."""
 
 
 @memory_type
@@ -55,6 +57,8 @@ class GRU(LanguageModel[GRUMemory]):
         )
         self.head = LinearHead(self.embedding, tied=False)
         set_time_scales(self.cells, config)
+        if config.orthogonal:
+            make_orthogonal(self.cells)
 
     @property
     def config(self) -> GRUConfig:

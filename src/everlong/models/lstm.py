@@ -17,7 +17,7 @@ from everlong.heads import LinearHead, VectorHead
 from everlong.memory import Memory, memory_type
 from everlong.models.base import Advance, LanguageModel, VectorConfig
 from everlong.models.registry import register
-from everlong.nn.scan import State, layer_weights, own_precision, scan
+from everlong.nn.scan import State, layer_weights, make_orthogonal, own_precision, scan
 from everlong.shapes import Hidden, Tokens, Vectors
 
 
@@ -30,6 +30,8 @@ class LSTMConfig(VectorConfig):
     """Initial bias of the forget gate in all (torch has two bias vectors; theirs add up to about 0)."""
     chrono_max: int = Field(default=0, ge=0)
     """Longest initial time scale in tokens (chrono initialisation, arXiv:1804.11188); 0 for none."""
+    orthogonal: bool = False
+    """Whether the recurrent weights of each gate begin as an orthogonal matrix (Saxe et al., 2014, arXiv:1312.6120)."""
 
 
 @memory_type
@@ -57,6 +59,8 @@ class LSTM(LanguageModel[LSTMMemory]):
         )
         self.head = VectorHead(d, config.output_size) if config.output_size else LinearHead(table, tied=False)
         set_time_scales(self.cells, config)
+        if config.orthogonal:
+            make_orthogonal(self.cells)
 
     @property
     def config(self) -> LSTMConfig:

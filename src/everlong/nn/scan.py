@@ -60,6 +60,13 @@ def layer_weights(cells: nn.RNNBase) -> Iterator[tuple[Tensor, Tensor, Tensor, T
     return zip(weights, weights, weights, weights, strict=True)
 
 
+def make_orthogonal(cells: nn.RNNBase) -> None:
+    """Let the hidden weights of each gate of each layer, which is square, begin orthogonal: no direction fades."""
+    for _, hidden, _, _ in layer_weights(cells):
+        for gate in hidden.detach().split(hidden.shape[1]):
+            nn.init.orthogonal_(gate)
+
+
 def _choose(lanes: Tensor, there: State, elsewhere: State) -> State:
     return tuple(torch.where(lanes.view(-1, *[1] * (a.ndim - 1)), a, b) for a, b in zip(there, elsewhere, strict=True))
 

@@ -42,6 +42,7 @@ RESULT_NEUTRAL = frozenset(
         "eval_sequences",
         "eval_examples",
         "patience",
+        "diagnose_every",
         "save_every",
         "keep",
         "track",
@@ -67,6 +68,8 @@ class TrainConfig(Config):
     """Tokens of each lane that one call reads; a generated sequence, or an example, is read as a whole."""
     window: int = Field(default=1, ge=1)
     """Chunks that gradients flow through before the memory is cut off from its past."""
+    window_growth: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Part of the run over which the cuts of gradients grow apart, by doubling, from one chunk to `window`."""
     accumulate: int = Field(default=1, ge=1)
     """Successive windows whose gradients make one update."""
     lr: float = Field(default=1e-3, gt=0.0, allow_inf_nan=False)
@@ -79,6 +82,8 @@ class TrainConfig(Config):
     """Decay of matrices; biases, gains of norms and embeddings do not decay."""
     clip: float = Field(default=0.25, ge=0.0, allow_inf_nan=False)
     """Largest norm of all gradients together; 0 for no limit."""
+    clip_aux: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    """Largest norm of the gradients of the memory's own losses, before they join the others; 0 for no such limit."""
     precision: Precision = "float32"
     """Arithmetic of large products; weights and memory stay float32. Others than float32 pay on a GPU, not on a CPU."""
     recompute: bool = False
@@ -92,6 +97,8 @@ class TrainConfig(Config):
     order."""
     mix: tuple[Share, Share] = (0.0, 0.0)
     """Share of tokens that are of generated passages, at the beginning of the run and at its end (``lm``)."""
+    memory_swap: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Chance of a lane, before each window, to go on with another lane's memory, besides those of `memory_dropout`."""
     mask_rate: float = Field(default=0.15, gt=0.0, le=1.0)
     """Chance of a token to be hidden (``mlm``)."""
     mask_unit: MaskUnit = "token"
@@ -107,6 +114,8 @@ class TrainConfig(Config):
     """Held-out examples that are measured each time, spread evenly over all of them."""
     patience: int = Field(default=0, ge=0)
     """Measurements without a new best after which the run ends; 0 for never."""
+    diagnose_every: int = Field(default=0, ge=0)
+    """Updates between diagnoses of the optimisation (docs/optimisation.md); 0 for never."""
     save_every: int = Field(default=200, ge=0)
     """Updates between checkpoints; 0 for one at the end only. A new best is always saved."""
     keep: int = Field(default=2, ge=1)
@@ -128,6 +137,27 @@ class TrainConfig(Config):
             )
         if any(self.mix) and self.task != "lm":
             raise ValueError(f"task='{self.task}' is not mixed with generated passages; leave mix at [0, 0].")
+        if self.memory_swap and self.task not in ("lm", "dialogue"):
+            raise ValueError(f"task='{self.task}' carries no memory that memory_swap could swap; leave it at 0.")
+        if self.memory_dropout + self.memory_swap > 1:
+            raise ValueError(
+                f"memory_dropout={self.memory_dropout:g} and memory_swap={self.memory_swap:g} are chances of one lane; "
+                "choose two that add up to 1 at most."
+            )
+        if self.window_growth and self.task not in ("lm", "dialogue"):
+            raise ValueError(
+                f"task='{self.task}' carries no memory from chunk to chunk, so no window can grow; "
+                "leave window_growth at 0."
+            )
+        if self.window_growth and self.window == 1:
+            raise ValueError("window=1 leaves window_growth nothing to grow to; choose a window of 2 chunks or more.")
+        if self.clip_aux and self.precision == "float16":
+            raise ValueError(
+                "precision='float16' scales all losses together, and clip_aux takes some apart; "
+                "give precision='bfloat16'."
+            )
+        if self.diagnose_every and self.fsdp:
+            raise ValueError("fsdp=True shares out the weights that diagnose_every looks at; leave one of them out.")
         if self.fsdp and self.precision == "float16":
             raise ValueError(
                 "precision='float16' scales losses, which fsdp does not support; give precision='bfloat16'."
@@ -144,6 +174,14 @@ class TrainConfig(Config):
         """The share of generated passages when so much of the run is over: a line from its beginning to its end."""
         begin, end = self.mix
         return begin + (end - begin) * done
+
+    def window_now(self, *, step: int, seconds: float) -> int:
+        """Chunks between two cuts of the gradient in the update after `step` updates: 1, 2, 4, and last `window`."""
+        done = self.fraction_done(step=step, seconds=seconds)
+        if done >= self.window_growth:
+            return self.window
+        doublings = math.ceil(math.log2(self.window))
+        return min(self.window, 1 << int(doublings * done / self.window_growth))
 
     def learning_rate(self, *, step: int, seconds: float) -> float:
         """The rate of the update after `step` updates: a line up from 0 until it meets a cosine over the whole run."""

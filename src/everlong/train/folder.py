@@ -31,7 +31,7 @@ EXAMPLES, HELD_OUT_EXAMPLES = "examples", "examples-valid"
 START = "start"
 """A run within a run: what it began with, where that was another run's weights."""
 OURS = {
-    *(CONFIG, TRAIN, LOCK, CHECKPOINTS, "metrics.jsonl", "tensorboard", "tokenizer.json"),
+    *(CONFIG, TRAIN, LOCK, CHECKPOINTS, "metrics.jsonl", "optimisation.html", "tensorboard", "tokenizer.json"),
     *("store", "valid", EXAMPLES, HELD_OUT_EXAMPLES, PICTURES, START),
 }
 

@@ -1,8 +1,8 @@
 """One update: gradients of some windows, added up over ranks, clipped and stepped along."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, final
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from everlong.data.chunk import Batch
-from everlong.errors import Diverged
+from everlong.errors import ConfigError, Diverged
 from everlong.memory import Memory
 from everlong.models.base import Model
 from everlong.train.config import TrainConfig
@@ -37,17 +37,29 @@ class Update:
     """Of all gradients together, before clipping."""
     memory: Memory | None
     """What the next window begins with."""
+    diagnosis: Mapping[str, float] = field(default_factory=dict[str, float])
+    """What was found out about the optimisation, where that was asked for (everlong.train.diagnosis)."""
 
     def figures(self) -> dict[str, float]:
         """What the metrics file keeps of it, besides the loss."""
-        return {"gradient_norm": self.gradient_norm, **{f"aux_{name}": value for name, value in self.aux.items()}}
+        aux = {f"aux_{name}": value for name, value in self.aux.items()}
+        return {"gradient_norm": self.gradient_norm, **aux, **self.diagnosis}
 
 
 @final
 class Learner:
-    """A model, its optimiser, and how they step."""
+    """A model, its optimiser, and how they step.
+
+    Raises:
+        ConfigError: gradients are to be clipped by source on several ranks.
+    """
 
     def __init__(self, objective: Objective[Any], config: TrainConfig, world: World) -> None:
+        if config.clip_aux and (world.size > 1 or config.fsdp):
+            raise ConfigError(
+                f"clip_aux={config.clip_aux:g} keeps gradients apart that ranks only share together. "
+                "Train in one process, or leave clip_aux at 0."
+            )
         self.objective, self.config, self.world = objective, config, world
         self.model: Model = objective.model
         self.model.recompute = config.recompute
@@ -80,6 +92,8 @@ class Learner:
         chunks = sum(len(window) for window in windows)
         nats: list[Tensor] = []
         aux: dict[str, Tensor] = {}
+        apart: list[Sequence[Tensor | None]] = []
+        weights = [p for p in self.model.parameters() if p.requires_grad]
         for n, window in enumerate(windows):
             if memory is not None:
                 memory = dropout(memory)
@@ -87,11 +101,17 @@ class Learner:
                 summed, memory, others = self.module([batch.to(self.model.device) for batch in window], memory)
                 # Ranks' gradients are averaged, and a sum is wanted: `count` covers all ranks already.
                 loss = summed * (self.world.size / max(1.0, count))
-                loss = loss + sum(others.values(), start=torch.zeros_like(loss)) / chunks
+                own = sum(others.values(), start=torch.zeros_like(loss)) / chunks
+                if self.config.clip_aux and others:
+                    apart.append(torch.autograd.grad(own, weights, retain_graph=True, allow_unused=True))
+                else:
+                    loss = loss + own
                 self.scaler.scale(loss).backward()
             nats.append(summed.detach())
             aux = {name: aux.get(name, 0.0) + value.detach() / chunks for name, value in others.items()}
         self.scaler.unscale_(self.optimizer)
+        if apart:
+            add_clipped(weights, apart, limit=self.config.clip_aux)
         norm = clip_gradients(self.model, limit=self.config.clip)
         total, *means = self.world.sum(float(torch.stack(nats).sum()), *(float(value) for value in aux.values()))
         found = Update(
@@ -133,3 +153,20 @@ def clip_gradients(model: nn.Module, *, limit: float) -> float:
     if limit:
         torch.nn.utils.clip_grads_with_norm_(model.parameters(), limit, norm)
     return float(norm)
+
+
+def add_clipped(weights: Sequence[nn.Parameter], parts: Sequence[Sequence[Tensor | None]], *, limit: float) -> None:
+    """Add up gradients of one source, scale them down to `limit` where their norm is larger, and add them to others'.
+
+    Each of `parts` has a gradient, or none, for every weight.
+    """
+    sums: dict[int, Tensor] = {}
+    for gradients in parts:
+        for n, gradient in enumerate(gradients):
+            if gradient is not None:
+                sums[n] = sums[n] + gradient if n in sums else gradient
+    norm = torch.nn.utils.get_total_norm(list(sums.values()))
+    scale = (limit / (norm + 1e-6)).clamp(max=1.0)
+    for n, gradient in sums.items():
+        weight = weights[n]
+        weight.grad = scale * gradient if weight.grad is None else weight.grad + scale * gradient

@@ -1,7 +1,8 @@
 """Memory dropout: lanes that go on with no past, or with a stranger's.
 
 A model that always trains with its own full memory has never seen the beginning of a document, nor a memory that does
-not help; both happen when it is used.
+not help; both happen when it is used. Where lanes are swapped alone, this is the state passing of Buitrago & Gu (2025,
+arXiv:2507.02782, section 4): a sequence begins with what another one left behind.
 """
 
 from typing import TypeVar, final
@@ -20,19 +21,20 @@ M = TypeVar("M", bound=Memory)
 class MemoryDropout:
     """Draws, before each window, what every lane remembers."""
 
-    def __init__(self, *, rate: float, lanes: int, seed: int, world: World) -> None:
-        self.rate, self.lanes, self.world = rate, lanes, world
+    def __init__(self, *, rate: float, swap: float = 0.0, lanes: int, seed: int, world: World) -> None:
+        self.rate, self.swap, self.lanes, self.world = rate, swap, lanes, world
         # All ranks draw for all lanes, so the draws do not depend on how many ranks there are.
         self.generator = torch.Generator().manual_seed(seed)
 
     def __call__(self, memory: M) -> M:
         """The memory with some lanes empty and some a copy of another lane of this rank."""
-        if self.rate == 0.0:
+        chosen = self.rate + self.swap
+        if chosen == 0.0:
             return memory
         chances = torch.rand(2, self.lanes, generator=self.generator, dtype=torch.float64)
         lost, donor = (self.world.slice(row) for row in chances)
         mine = memory.lanes
-        swapped = (lost >= self.rate / 2) & (lost < self.rate) if mine > 1 else torch.zeros(mine, dtype=torch.bool)
+        swapped = (lost >= self.rate / 2) & (lost < chosen) if mine > 1 else torch.zeros(mine, dtype=torch.bool)
         emptied = (lost < self.rate) & ~swapped
         if bool(swapped.any()):
             memory = memory.select(torch.where(swapped, other_lanes(donor), torch.arange(mine)))

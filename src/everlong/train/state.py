@@ -1,6 +1,6 @@
 """Everything that decides how a run goes on, in one place: what a checkpoint holds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -12,6 +12,7 @@ from everlong.checkpoint import Checkpoint, save_checkpoint, tie, untie
 from everlong.errors import RunError
 from everlong.models.base import Model
 from everlong.train.config import TrainConfig
+from everlong.train.diagnosis import copied_weights, diagnose
 from everlong.train.distribution import World, gather_lanes
 from everlong.train.learner import Learner, Update
 from everlong.train.memory_dropout import MemoryDropout
@@ -46,7 +47,9 @@ class TrainingState:
         self.learner = Learner(task.objective, config, world)
         self.reader = task.reader(world)
         self.memory = task.new_memory(config.lanes // world.size)
-        self.dropout = MemoryDropout(rate=config.memory_dropout, lanes=config.lanes, seed=config.seed, world=world)
+        self.dropout = MemoryDropout(
+            rate=config.memory_dropout, swap=config.memory_swap, lanes=config.lanes, seed=config.seed, world=world
+        )
         self.step = 0
         self.seconds = 0.0
         self.best = Best()
@@ -71,13 +74,19 @@ class TrainingState:
         """
         config = self.config
         self.task.done = config.fraction_done(step=self.step, seconds=self.seconds)
-        windows = [[next(self.reader) for _ in range(config.window)] for _ in range(config.accumulate)]
+        width = config.window_now(step=self.step, seconds=self.seconds)
+        chunks = [[next(self.reader) for _ in range(config.window)] for _ in range(config.accumulate)]
+        windows = [part[at : at + width] for part in chunks for at in range(0, config.window, width)]
+        watched = config.diagnose_every > 0 and (self.step + 1) % config.diagnose_every == 0
+        before = copied_weights(self.model) if watched else None
         update = self.learner.update(
             windows, self.memory, dropout=self.dropout, rate=self.learning_rate, step=self.step
         )
         self.memory = update.memory
         self.step += 1
-        return update
+        if before is None:
+            return update
+        return replace(update, diagnosis=diagnose(self.task.objective, self.reader, self.memory, config, before))
 
     @property
     def learning_rate(self) -> float:

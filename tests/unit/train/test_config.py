@@ -91,3 +91,31 @@ def test_the_schedule_follows_the_limit_that_is_nearer() -> None:
 def test_time_does_not_count_where_steps_are_the_limit() -> None:
     config = TrainConfig(steps=100)
     assert config.learning_rate(step=20, seconds=1e9) == config.learning_rate(step=20, seconds=0.0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"task": "mlm", "memory_swap": 0.1}, "task='mlm' carries no memory that memory_swap could swap"),
+        ({"memory_dropout": 0.6, "memory_swap": 0.5}, "are chances of one lane; choose two that add up to 1 at most"),
+        ({"task": "copy", "window": 2, "window_growth": 0.5}, "from chunk to chunk, so no window can grow"),
+        ({"window_growth": 0.5}, "window=1 leaves window_growth nothing to grow to; choose a window of 2"),
+        ({"clip_aux": 0.1, "precision": "float16"}, "scales all losses together, and clip_aux takes some apart"),
+        ({"diagnose_every": 5, "fsdp": True}, "fsdp=True shares out the weights that diagnose_every looks at"),
+        ({"window": 4, "window_growth": 1.5}, "TrainConfig.window_growth = 1.5 does not fit"),
+        ({"clip_aux": -1.0}, "TrainConfig.clip_aux = -1.0 does not fit"),
+        ({"diagnose_every": -1}, "TrainConfig.diagnose_every = -1 does not fit"),
+    ],
+)
+def test_remedies_that_cannot_work_are_refused(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig.parse(fields)
+
+
+@pytest.mark.parametrize(("window", "sizes"), [(8, [1, 2, 4]), (6, [1, 2, 4]), (2, [1])])
+def test_a_window_grows_by_doubling_over_its_part_of_the_run(window: int, sizes: list[int]) -> None:
+    config = TrainConfig(steps=120, window=window, window_growth=0.5)
+    found = [config.window_now(step=step, seconds=0.0) for step in range(120)]
+    every = 60 // len(sizes)
+    assert found == [size for size in sizes for _ in range(every)] + [window] * 60
+    assert {TrainConfig(window=window).window_now(step=step, seconds=0.0) for step in (0, 500)} == {window}

@@ -1,7 +1,10 @@
+from typing import Any
+
 import pytest
 import torch
 
-from everlong.errors import RunError
+from everlong.data import Chunk
+from everlong.errors import ConfigError, RunError
 from everlong.models.gru import GRUConfig
 from everlong.train.distribution import World
 from everlong.train.learner import Learner, clip_gradients
@@ -112,3 +115,41 @@ def test_half_precision_leaves_out_a_step_whose_scaled_gradients_overflow() -> N
     learner.scaler.load_state_dict({**learner.scaler.state_dict(), "scale": 8.0})
     learner.update([chunks(1)], found.memory, dropout=NO_DROPOUT, rate=0.1, step=1)
     assert model.weights_digest() != before
+
+
+def learned(model: WithAux, parts: list[Chunk], **fields: Any) -> torch.Tensor:
+    model.zero_grad()
+    learner = Learner(StreamLoss(model, precision="float32"), settings(clip=0.0, lr=1e-9, **fields), World())
+    learner.update([parts[:2], parts[2:]], model.init_memory(2), dropout=NO_DROPOUT, rate=0.0, step=0)
+    return gradients(model)
+
+
+def test_gradients_of_the_memorys_own_losses_are_clipped_on_their_own() -> None:
+    model, parts = WithAux(GRUConfig(d_model=8, n_layers=1)).double(), chunks(4)
+    together = learned(model, parts)
+    torch.testing.assert_close(learned(model, parts, clip_aux=1e9), together, rtol=1e-9, atol=1e-14)
+    fifth, tenth = (learned(model, parts, clip_aux=limit) for limit in (2e-3, 1e-3))
+    # What is left of the memory's losses is as long as it may be, and points where it did.
+    assert float((fifth - tenth).norm()) == pytest.approx(1e-3, rel=1e-2)
+    aux = fifth - tenth
+    towards = together - (tenth - aux)
+    assert float(aux @ towards / aux.norm() / towards.norm()) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_gradients_apart_need_one_process() -> None:
+    with pytest.raises(ConfigError, match="keeps gradients apart that ranks only share together"):
+        Learner(StreamLoss(tiny(), precision="float32"), settings(clip_aux=0.1), World(0, 2))
+
+
+def test_recompute_gives_the_same_update_with_gradients_apart() -> None:
+    digests: set[str] = set()
+    for recompute in (False, True):
+        model = tiny("compressive-transformer")
+        learner = Learner(StreamLoss(model, precision="float32"), settings(recompute=recompute, clip_aux=1e-4), World())
+        torch.manual_seed(0)
+        memory = model.init_memory(2)
+        first = learner.update([chunks(4, time=8)], memory, dropout=NO_DROPOUT, rate=0.1, step=0)
+        second = learner.update([chunks(4, time=8)], first.memory, dropout=NO_DROPOUT, rate=0.1, step=1)
+        assert second.aux
+        digests.add(model.weights_digest())
+    assert len(digests) == 1

@@ -57,3 +57,17 @@ def test_ranks_empty_the_lanes_that_one_rank_would() -> None:
         part = memory(LANES // 2)
         halves.append(dropout(0.6, world=World(rank, 2))(part).position == 0)
     assert torch.equal(torch.cat(halves), alone)
+
+
+def test_swapped_lanes_are_another_lane_and_none_is_empty() -> None:
+    found = MemoryDropout(rate=0.0, swap=0.5, lanes=LANES, seed=1, world=ALONE)(memory()).position
+    assert int((found == 0).sum()) == 0
+    assert int((found != torch.arange(1, LANES + 1)).sum()) == pytest.approx(LANES / 2, rel=0.25)
+
+
+def test_swaps_come_besides_what_is_dropped() -> None:
+    alone = dropout(0.4)(memory()).position
+    both = MemoryDropout(rate=0.4, swap=0.6, lanes=LANES, seed=1, world=ALONE)(memory()).position
+    own = torch.arange(1, LANES + 1)
+    assert torch.equal(both[alone != own], alone[alone != own])
+    assert bool((both != own).all())

@@ -301,3 +301,33 @@ def test_low_precision_resumes_too(bench: Bench, precision: str) -> None:
         bench.train("run", config, model=tiny("transformer-xl"), report=cut_power(3))
     bench.train("run", config, model=again, resume=True)
     assert again.weights_digest() == whole.weights_digest()
+
+
+def test_remedies_go_on_as_if_they_had_not_been_stopped(bench: Bench) -> None:
+    config = settings(
+        steps=6, window=4, window_growth=0.6, memory_dropout=0.3, memory_swap=0.3, clip_aux=1e-3, save_every=3, lanes=4
+    )
+    name = "compressive-transformer"
+    whole, again = tiny(name), tiny(name)
+    bench.train("whole", config, model=whole)
+    with pytest.raises(PowerCutError):
+        bench.train("broken", config, report=cut_power(4), model=tiny(name))
+    bench.train("broken", config, model=again, resume=True)
+    assert again.weights_digest() == whole.weights_digest()
+    assert figures(bench.folder / "broken") == figures(bench.folder / "whole")
+
+
+def test_a_growing_window_cuts_gradients_where_a_short_one_would_and_reads_the_same(bench: Bench) -> None:
+    """While it is one chunk, an update is that of as many windows of one chunk."""
+    grown, short = tiny(dropout=0.0), tiny(dropout=0.0)
+    bench.train("grown", settings(steps=10, window=4, window_growth=1.0), model=grown, report=cut_at(3))
+    bench.train("short", settings(steps=10, window=1, accumulate=4), model=short, report=cut_at(3))
+    assert grown.weights_digest() == short.weights_digest()
+
+
+def cut_at(step: int) -> Any:
+    def report(progress: Progress) -> None:
+        if progress.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return report
