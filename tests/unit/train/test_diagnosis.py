@@ -27,9 +27,15 @@ def without_diagnosis(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in line.items() if not name.startswith(DIAGNOSED)} for line in lines]
 
 
-@pytest.mark.parametrize("architecture", [name for name in SIZES if name not in OWN] + ["bert"])
-def test_a_run_that_is_diagnosed_equals_one_that_is_not(bench: Bench, architecture: str) -> None:
-    fields = {"steps": 3, "window": 2, "chunk": 4, "lanes": 2, **OWN.get(architecture, {"memory_dropout": 0.5})}
+LONG = {"memory_dropout": 0.5, "long_weight": 5.0, "mix": (0.5, 0.1)}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "own"),
+    [(name, {"memory_dropout": 0.5}) for name in SIZES if name not in OWN] + [("bert", OWN["bert"]), ("gru", LONG)],
+)
+def test_a_run_that_is_diagnosed_equals_one_that_is_not(bench: Bench, architecture: str, own: dict[str, Any]) -> None:
+    fields = {"steps": 3, "window": 2, "chunk": 4, "lanes": 2, **own}
     plain, watched = tiny(architecture), tiny(architecture)
     bench.train("plain", settings(**fields), model=plain, measured=True)
     bench.train("watched", settings(**fields, diagnose_every=1), model=watched, measured=True)
