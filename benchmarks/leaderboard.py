@@ -19,8 +19,12 @@ from .report import RESULTS, markdown
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "leaderboard.md"
 TEXT = "quality-memories-english-novels"
-RECALL = [f"recall-multi-query-recall-{size}" for size in ("64-4", "128-8", "256-16")]
-PASSKEY = "recall-passkey"
+RECALL = (
+    "recall-multi-query-recall-64-4",
+    "recall-multi-query-recall-128-8",
+    "recall-multi-query-recall-256-16",
+    "recall-passkey",
+)
 Row = dict[str, Any]
 
 INTRODUCTION = """# Leaderboard
@@ -31,30 +35,28 @@ the commit and all settings of each run are there.
 
 Budgets are small, minutes of one thread, and sizes are too: the tables say what a model learns first, not what it
 learns in the end. Figures are means over seeds ± largest minus smallest. A model has a lower place than another only if
-each of its runs is worse than each of the other's."""
+each of its runs is worse than each of the other's; where either has a single run, that says little."""
 
 BOOKS = """## Books
 
-`python -m benchmarks.quality {command}`
+`python -m benchmarks.quality --name {name} --cpu-minutes {minutes:g} --models {models}`
 
 Bytes of 79 novels, one learning rate for all; bits per byte of the first 20,000 characters of each of 8 unseen novels,
 lower is better: with the memory carried through the book, emptied every 128 bytes, and taken from another book.
 """
 
-PAIRS = """## Recall: pairs by load
+ANSWERS = """## {title}
 
 `python -m benchmarks.recall {command}`
 
-Multi-query recall ([recall.md](recall.md)): keys with values, then keys alone; right answers in per cent by length and
-number of pairs, learned and measured at that size at `d_model` 64. Guessing gets {chance:.1f}.
+{rules}, learned at the first size below; right answers in per cent at each size, on sequences that were not trained on.
 """
 
-KEYS = """## Recall: a pass key by length
-
-`python -m benchmarks.recall {command}`
-
-One pass key in noise, learned at the first length and measured at up to 16 times that; right digits in per cent.
-"""
+TITLES = {
+    "multi-query-recall": ("Recall of pairs", "Multi-query recall ([recall.md](recall.md)) with {symbols} symbols"),
+    "passkey": ("A pass key in noise", "Passkey retrieval ([recall.md](recall.md)) of {digits} digits"),
+}
+"""What a task's section is called, and its rules in words."""
 
 
 def runs_by_model(rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -76,12 +78,13 @@ def places(figures: dict[str, Sequence[float]]) -> dict[str, int]:
 
 
 def spread(values: Sequence[float], digits: int) -> str:
-    """The mean, and the largest less the smallest.
+    """The mean, and the largest less the smallest where there are several.
 
-    >>> spread([1.0, 1.5], 2)
-    '1.25 ± 0.50'
+    >>> spread([1.0, 1.5], 2), spread([1.0], 2)
+    ('1.25 ± 0.50', '1.00')
     """
-    return f"{statistics.mean(values):.{digits}f} ± {max(values) - min(values):.{digits}f}"
+    width = f" ± {max(values) - min(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{width}"
 
 
 def text_table(rows: Iterable[Row]) -> str:
@@ -109,66 +112,58 @@ def text_table(rows: Iterable[Row]) -> str:
     return markdown(list(columns), [{head: cell(name) for head, cell in columns.items()} for name in order])
 
 
-def right(runs: Sequence[Row], sizes: Row) -> list[float]:
-    """Right answers of each run at a trial, in per cent."""
-    return [100 - 100 * next(t["wrong_answers"] for t in run["trials"] if t["sizes"] == sizes) for run in runs]
-
-
-def recall_table(files: Sequence[Sequence[Row]], *, columns: Sequence[tuple[int, Row]]) -> str:
-    """Right answers, the best model first; a column is a file's number and the sizes of a trial in it."""
-    runs = [runs_by_model(rows) for rows in files]
-    found = {
-        name: [right(runs[number].get(name, []), sizes) for number, sizes in columns]
-        for name in dict.fromkeys(name for file in runs for name in file)
+def answers_table(rows: Iterable[Row]) -> str:
+    """Right answers at each size, the model with most on average first."""
+    runs = runs_by_model(rows)
+    wrong = {
+        name: [[100 * trial["wrong_answers"] for trial in run["trials"]] for run in mine] for name, mine in runs.items()
     }
-    everything = {
-        name: [-statistics.mean(figures) for figures in zip(*cells, strict=False)] for name, cells in found.items()
-    }
-    place = places(everything)
-    rows: list[Row] = []
-    for name in sorted(found, key=lambda name: (place[name], statistics.mean(everything[name]))):
-        one = next(file[name][0] for file in runs if name in file)
-        heads = (", ".join(f"{size:,}" for size in sizes.values()) for _, sizes in columns)
-        cells = (spread(cell, 1) if cell else None for cell in found[name])
-        rows.append(
+    means = {name: [statistics.mean(sizes) for sizes in mine] for name, mine in wrong.items()}
+    place = places(means)
+    lines: list[Row] = []
+    for name in sorted(runs, key=lambda name: (place[name], statistics.mean(means[name]))):
+        one = runs[name][0]
+        heads = [", ".join(f"{size:,}" for size in trial["sizes"].values()) for trial in one["trials"]]
+        right = [spread([100 - percent for percent in size], 1) for size in zip(*wrong[name], strict=True)]
+        lines.append(
             {
                 "place": place[name],
                 "model": f"`{name}`",
-                "runs": max(map(len, found[name])),
+                "runs": len(runs[name]),
+                "parameters": f"{one['parameters']:,}",
                 "a session keeps": bytes_text(one["memory_bytes"]),
-                **dict(zip(heads, cells, strict=True)),
+                "k sequences": f"{statistics.mean(run['sequences_seen'] for run in runs[name]) / 1000:.0f}",
+                **dict(zip(heads, right, strict=True)),
             }
         )
-    return markdown(list(rows[0]), rows)
-
-
-def command(result: Row) -> str:
-    """The words on the command line that made a result."""
-    return " ".join(result["command"])
+    return markdown(list(lines[0]), lines)
 
 
 def page(results: dict[str, Row]) -> str:
     """The whole page, of the results by their names."""
-    pairs, keys = [results[name] for name in RECALL], results[PASSKEY]
-    usual = [(n, file["rows"][0]["trials"][0]["sizes"]) for n, file in enumerate(pairs)]
-    longer = [(0, trial["sizes"]) for trial in keys["rows"][0]["trials"]]
-    chance = 200 / pairs[0]["rows"][0]["rules"]["symbols"]
-    parts = [
-        INTRODUCTION,
-        BOOKS.format(command=command(results[TEXT])),
-        text_table(results[TEXT]["rows"]),
-        PAIRS.format(command=command(pairs[0]), chance=chance),
-        recall_table([file["rows"] for file in pairs], columns=usual),
-        KEYS.format(command=command(keys)),
-        recall_table([keys["rows"]], columns=longer),
-    ]
-    return "\n".join([parts[0], "", *parts[1:]]) + "\n"
+    rows = results[TEXT]["rows"]
+    books = BOOKS.format(name=TEXT, minutes=rows[0]["cpu_minutes"], models=" ".join(runs_by_model(rows)))
+    parts = [INTRODUCTION, "", books, text_table(rows)]
+    for name in (name for name in RECALL if name in results):
+        first = results[name]["rows"][0]
+        title, rules = TITLES[first["task"]]
+        sizes = ", ".join(f"{word} {size:,}" for word, size in first["trials"][0]["sizes"].items())
+        parts += [
+            "",
+            ANSWERS.format(
+                title=f"{title}: {sizes}",
+                command=" ".join(results[name]["command"]),
+                rules=rules.format(**first["rules"]),
+            ),
+            answers_table(results[name]["rows"]),
+        ]
+    return "\n".join(parts) + "\n"
 
 
 def main() -> None:
     """Write the page."""
-    names = [TEXT, *RECALL, PASSKEY]
-    PAGE.write_text(page({name: json.loads((RESULTS / f"{name}.json").read_text()) for name in names}))
+    files = {name: RESULTS / f"{name}.json" for name in (TEXT, *RECALL)}
+    PAGE.write_text(page({name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}))
 
 
 if __name__ == "__main__":
