@@ -92,8 +92,8 @@ def rules_of(task: str, size: str, changes: dict[str, Any]) -> TokenRules:
     """The rules of a task at a size: numbers in the order in which the task draws by them; none for its own."""
     kind = cast("type[TokenRules]", RULES[task])
     names = kind().draw_sizes(generator(0))
-    numbers = [int(number) for number in size.split(",") if number]
-    if len(numbers) not in (0, len(names)):
+    numbers = [int(number) if number.isdecimal() else -1 for number in size.split(",") if number]
+    if len(numbers) not in (0, len(names)) or -1 in numbers:
         raise ConfigError(f"{size} is no size of {task}. Give {','.join(names)}.")
     return kind(**{**changes, **dict(zip(names, numbers, strict=False))})
 

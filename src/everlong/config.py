@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import to_jsonable_python
 
 from everlong.errors import ConfigError, did_you_mean
 
@@ -44,6 +45,15 @@ class Config(BaseModel):
     def parse(cls, fields: Mapping[str, Any]) -> Self:
         """A config from a mapping, as JSON or ``key=value`` pairs deliver it."""
         return cls(**fields)
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The fields that need not be given, as JSON values: what a file has that is older than a field."""
+        return {
+            name: to_jsonable_python(field.get_default(call_default_factory=True))
+            for name, field in cls.model_fields.items()
+            if not field.is_required()
+        }
 
     def replace(self, **changes: Any) -> Self:
         """This config with some fields changed, checked again."""

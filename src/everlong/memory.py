@@ -49,6 +49,10 @@ class Maker(Protocol):
         """The config as canonical JSON."""
         ...
 
+    def config_defaults(self) -> Mapping[str, Any]:
+        """The fields that a config need not name, as JSON values: what a file has that is older than a field."""
+        ...
+
     def weights_digest(self) -> str:
         """SHA-256 of the weights, in hexadecimal."""
         ...
@@ -229,8 +233,8 @@ def _check_maker(path: Path, header: dict[str, str], model: Maker) -> None:
             f"{path} is a memory of '{header['architecture']}', this model is '{model.architecture}'. "
             "Load the model that made it."
         )
-    if header["config"] != model.config_json():
-        theirs, ours = json.loads(header["config"]), json.loads(model.config_json())
+    theirs, ours = {**model.config_defaults(), **json.loads(header["config"])}, json.loads(model.config_json())
+    if theirs != ours:
         field = next(name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name))
         raise MemoryMismatch(
             f"{path} was made with {field}={theirs.get(field)}, this model has {field}={ours.get(field)}. "

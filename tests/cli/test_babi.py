@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from everlong.data.sealed import read_sealed, write_sealed
 from everlong.storage import read_tensors
 from tests.cli.support import CLI
 from tests.stories import ONE, TWO, archive, folder, moves
@@ -58,6 +59,17 @@ def test_stopped_and_resumed_equals_never_stopped(cli: CLI, trained_once: Path, 
         read_tensors(run / "checkpoints/step-00000012/model.safetensors")[0] for run in (trained_once / "run", trained)
     )
     assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+def test_a_run_goes_on_that_is_older_than_an_option(cli: CLI, trained_once: Path, trained: Path) -> None:
+    source = trained / "examples" / "source.json"
+    facts = read_sealed(source)
+    write_sealed(source, facts | {"options": {"tasks": [], "folder": ""}})
+    resume = ["train", "--resume", "--out", trained, "--steps", 13]
+    assert cli(*resume).code == 0
+    assert cli(*resume[:-1], 14, "--data", trained_once / "babi.tar.xz").code == 0
+    write_sealed(source, facts | {"options": {"tasks": [8], "folder": ""}})
+    cli(*resume[:-1], 15, "--set", "task.tasks=[]").require_refusal("has task setting tasks=[8], now it is []")
 
 
 def test_eval_of_what_was_held_out_and_of_other_stories(cli: CLI, trained: Path, tmp_path: Path) -> None:

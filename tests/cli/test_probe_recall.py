@@ -9,11 +9,13 @@ import pytest
 
 from everlong.checkpoint import list_checkpoints
 from everlong.cli import controls, main
-from everlong.cli.contestants import STANDARD, changes_for
-from everlong.data.synthetic import RULES, Copy
+from everlong.cli.contestants import STANDARD, changes_for, contestants
+from everlong.data.synthetic import RULES, Copy, TokenRules
 from everlong.errors import ConfigError
+from everlong.models.transformer import TransformerConfig
 from tests.cli.support import CLI, Ending
 
+NAMED = ["--task", "multi-query-recall"]
 TASK = ["--set", "length=16", "--set", "pairs=2", "--set", "symbols=16"]
 TINY = [
     "--set",
@@ -47,10 +49,9 @@ def learned(learned_once: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def probed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("probe") / "all"
+    words = ["probe", "gru", *NAMED, "--minutes", "1", "--seeds", "0,3", "--sequences", "4", "--out"]
     with pytest.raises(SystemExit) as end:
-        main(
-            [*["probe", "gru", "--minutes", "1", "--seeds", "0,3", "--sequences", "4", "--out"], str(out), *TASK, *TINY]
-        )
+        main([*words, str(out), *TASK, *TINY])
     assert end.value.code in (0, None)
     return out
 
@@ -62,7 +63,7 @@ def probed(probed_once: Path, tmp_path: Path) -> Path:
 
 def again(cli: CLI, out: Path, *more: object, model: str = "gru") -> Ending:
     """The command that made `probed`."""
-    words = ["--minutes", 1, "--seeds", "0,3", "--sequences", 4, "--out", out]
+    words = [*NAMED, "--minutes", 1, "--seeds", "0,3", "--sequences", 4, "--out", out]
     return cli("probe", model, *words, *TASK, *TINY, *more)
 
 
@@ -184,6 +185,7 @@ def test_what_cannot_be_probed_is_refused(cli: CLI, learned: Path, tmp_path: Pat
     assert cli("probe", learned, "--chunk", 0).code == 2
     cli("probe", learned, "--set", "symbols=64").require_refusal("task=multi-query-recall has 64 tokens")
     cli("probe", learned, "--out", tmp_path / "a.png").require_refusal("a.png is no chart that can be drawn")
+    cli("probe", learned, "--out", tmp_path / "no" / "a.svg", "--set", "pairs=99").require_refusal("cannot write")
     (tmp_path / "file").write_text("")
     cli("probe", tmp_path / "file").require_refusal("file")
     cli("probe", tmp_path).require_refusal("is not a run")
@@ -215,6 +217,22 @@ def test_a_model_that_cannot_be_probed_is_refused_before_anything_is_trained(cli
     cli("probe", "gru", *words, "--set", "vocab_size=3").require_refusal("vocab_size is that of the tokenizer")
     assert cli("probe", "gru", "--minutes", 0, "--out", out).code == 2
     assert not out.exists()
+
+
+def test_the_controls_are_sized_by_the_training_and_by_the_longest_sequence(tmp_path: Path) -> None:
+    """Induction heads are first measured at a quarter of the length of training."""
+    given = {"length": 64, "n_layers": 4}
+    _, window, full = contestants("gru", "induction-heads", 0, given, minutes=1.0, out=tmp_path)
+    assert TransformerConfig(vocab_size=16, **window.recipe.fields).reach == 64 // 4
+    assert full.recipe.fields["context"] == 16 * 64
+
+
+def test_standard_tasks_are_small(tmp_path: Path) -> None:
+    rules = [contestants("gru", task, 0, {}, minutes=1.0, out=tmp_path)[0].recipe.options for task in STANDARD]
+    assert [(one.name, one.largest["length"]) for one in rules if isinstance(one, TokenRules)] == [
+        ("multi-query-recall", 32),
+        ("passkey", 64),
+    ]
 
 
 def test_a_field_of_one_task_is_no_field_of_another(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from everlong.data.sealed import read_sealed, write_sealed
 from tests.cli.support import CLI
 
 TASKS: dict[str, dict[str, Any]] = {
@@ -54,6 +55,17 @@ def test_mixed_sizes_are_kept_by_the_run(cli: CLI, tmp_path: Path) -> None:
     sizes = [trial["sizes"] for trial in found["trials"][1:]]
     assert [(size["length"], size["pairs"]) for size in sizes] == [(8, 1), (24, 3), (48, 5), (96, 5)]
     assert cli("train", "--resume", "--out", tmp_path / "run", "--steps", 4).code == 0
+
+
+def test_a_run_goes_on_that_is_older_than_a_rule(cli: CLI, tmp_path: Path) -> None:
+    assert cli(*words(tmp_path / "run", "multi-query-recall", fill="nothing")).code == 0
+    about: Any = read_sealed(tmp_path / "run" / "train.json")
+    older = {name: value for name, value in about["data"].items() if name not in ("fill", "sizes")}
+    write_sealed(tmp_path / "run" / "train.json", about | {"data": older})
+    resume = ["train", "--resume", "--out", tmp_path / "run", "--steps", 4]
+    assert cli(*resume).code == 0
+    write_sealed(tmp_path / "run" / "train.json", about | {"data": older})
+    cli(*resume, "--set", "fill=random").require_refusal("data setting fill=nothing, now it is random")
 
 
 def test_another_use_of_the_run_is_refused(cli: CLI, tmp_path: Path, book: Path) -> None:

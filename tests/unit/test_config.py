@@ -60,6 +60,12 @@ def test_what_does_not_fit_is_said_in_one_sentence(fields: dict[str, object], me
         Recipe.parse(fields)
 
 
+def test_defaults_are_what_an_older_file_has() -> None:
+    defaults = Recipe.defaults()
+    assert "name" not in defaults
+    assert Recipe.parse({"name": "x"}).model_dump(mode="json") == {**defaults, "name": "x"}
+
+
 def test_replace_checks_again() -> None:
     with pytest.raises(ConfigError, match="does not divide into cups=3"):
         Recipe(name="x").replace(cups=3)

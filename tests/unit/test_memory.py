@@ -212,6 +212,20 @@ def test_a_config_with_another_set_of_fields_names_the_field(tmp_path: Path) -> 
         load_memory(tmp_path / "x", model)
 
 
+def test_a_file_that_is_older_than_a_field_was_made_with_its_default(tmp_path: Path) -> None:
+    for orthogonal in (False, True):
+        model = small("lstm", orthogonal=orthogonal)
+        header, path = header_of(model), tmp_path / str(orthogonal)
+        older = json.loads(header["config"])
+        del older["orthogonal"]
+        write_tensors(path, model.init_memory(2).flatten(), {**header, "config": json.dumps(older)})
+        if orthogonal:
+            with pytest.raises(MemoryMismatch, match="was made with orthogonal=False, this model has orthogonal=True"):
+                load_memory(path, model)
+        else:
+            assert load_memory(path, model).lanes == 2
+
+
 def test_saving_where_one_may_not_leaves_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"cannot write .*nowhere"):
         small().init_memory(1).save(tmp_path / "nowhere" / "x")

@@ -1,6 +1,6 @@
 """Who learns for ``everlong probe MODEL``: the model, and two controls that bound it from below and from above.
 
-window    a transformer that sees no further back than a quarter of a sequence of training
+window    a transformer that sees no further back than a quarter of the longest sequence of training
 full      a transformer that sees the longest sequence as a whole
 
 Both have the sizes of the model as far as it has such, and train as long, on the same sequences. What the model has
@@ -14,14 +14,17 @@ from typing import Any, final
 
 from everlong.cli.recipe import Recipe, new_recipe
 from everlong.cli.settings import Fields, merge_fields
-from everlong.data.synthetic import RULES, TokenRules
+from everlong.data.synthetic import RULES, Sizes, TokenRules
 from everlong.evaluate.episodes import draw_measured
 from everlong.evaluate.recall import PARTS
 from everlong.models import describe_model
 from everlong.models.transformer import TransformerConfig
 from everlong.train import TrainConfig
 
-STANDARD: dict[str, Fields] = {"multi-query-recall": {"length": 32, "pairs": 2, "symbols": 32}}
+STANDARD: dict[str, Fields] = {
+    "multi-query-recall": {"length": 32, "pairs": 2, "symbols": 32},
+    "passkey": {"length": 64},
+}
 """Tasks that are learned unless others are named, with the fields that make them small enough for minutes on a CPU."""
 SIZES: Fields = {"d_model": 64, "n_layers": 2, "n_heads": 1, "d_ff": 64}
 """Sizes of models unless others are given, as far as they have such."""
@@ -66,8 +69,8 @@ def contestants(
     recipe.check(**rules.model_sizes)
     whole = config.parse({**recipe.fields, **rules.model_sizes})
     sizes = {field: getattr(whole, field, SIZES.get(field)) for field in SHARED}
-    lengths = [max(len(e.inputs) for e in draw_measured(rules, sizes, count=DRAWN)) for sizes in rules.trials()]
-    contexts = {WINDOW: 1 + lengths[0] // PARTS // whole.n_layers, FULL: max(lengths)}
+    quarter = _longest(rules, [rules.largest]) // PARTS
+    contexts = {WINDOW: 1 + quarter // whole.n_layers, FULL: _longest(rules, rules.trials())}
     recipes = {name: recipe}
     for control, context in contexts.items():
         fields = TransformerConfig.parse({**sizes, "context": context}).model_dump(include={*SHARED, "context"})
@@ -76,6 +79,11 @@ def contestants(
         Contestant(name=key, task=task, seed=seed, recipe=value, folder=out / task / f"{key}-{seed}")
         for key, value in recipes.items()
     ]
+
+
+def _longest(rules: TokenRules, sizes: Sequence[Sizes]) -> int:
+    """Tokens of the longest sequence of some sizes."""
+    return max(len(episode.inputs) for size in sizes for episode in draw_measured(rules, size, count=DRAWN))
 
 
 def changes_for(task: str, changes: Mapping[str, Any], *, tasks: Sequence[str], architecture: str) -> Fields:

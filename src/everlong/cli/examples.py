@@ -116,15 +116,15 @@ def build_examples(task: TaskName, source: Source, options: Config, folder: Path
         DataError: there are no examples, or they cannot be read.
         RunError: the folder has examples made of something else, or the disk is full.
     """
-    facts = source.facts() | {"options": options.model_dump(mode="json")}
     if (folder / EXAMPLES).exists():
-        require_source(facts, folder / EXAMPLES)
+        require_source(source.facts(), folder / EXAMPLES)
+        require_options(options, folder)
         return
     shutil.rmtree(folder / HELD_OUT_EXAMPLES, ignore_errors=True)
     try:
         tokenizer = FORMATS[task].build(source, options, folder / EXAMPLES, folder / HELD_OUT_EXAMPLES)
         tokenizer.save(folder / EXAMPLES)
-        write_sealed(folder / EXAMPLES / SOURCE, facts)
+        write_sealed(folder / EXAMPLES / SOURCE, source.facts() | {"options": options.model_dump(mode="json")})
     except BaseException:
         remove_stores(folder, EXAMPLES, HELD_OUT_EXAMPLES)
         raise
@@ -152,9 +152,10 @@ def stored_options(folder: Path) -> dict[str, Any]:
 
 
 def require_options(options: Config, folder: Path) -> None:
-    """Make sure that the examples in a run's folder were made with these options.
+    """Make sure that the examples in a run's folder were made with these options; newer ones had their defaults.
 
     Raises:
         RunError: they were not.
     """
-    require_equal("task", stored_options(folder), options.model_dump(mode="json"), folder)
+    stored = options.defaults() | stored_options(folder)
+    require_equal("task", stored, options.model_dump(mode="json"), folder)

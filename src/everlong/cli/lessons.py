@@ -145,8 +145,7 @@ def example_lessons(recipe: Recipe, source: Source, out: Path, *, world: World, 
         recipe.check()
         world.on_main(lambda: _reading(source, out, lambda: build_examples(task, source, options, out)))
 
-    facts = source.facts() | {"options": options.model_dump(mode="json")}
-    with _kept(source, out, (EXAMPLES, HELD_OUT_EXAMPLES), build, facts, world=world, resume=resume):
+    with _kept(source, out, (EXAMPLES, HELD_OUT_EXAMPLES), build, source.facts(), world=world, resume=resume):
         require_options(options, out)
         found = open_examples(out)
         held_out = f", {len(found.valid):,} held out" if found.valid else ""

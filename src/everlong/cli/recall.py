@@ -23,6 +23,7 @@ def probe_recall(request: ProbeRequest) -> None:
 
     Raises:
         ConfigError: a field is unknown or does not fit, or the picture has no such format.
+        RunError: the picture cannot be written.
     """
     from rich.console import Console
 
@@ -31,10 +32,12 @@ def probe_recall(request: ProbeRequest) -> None:
     from everlong.data.synthetic import TokenRules
     from everlong.evaluate.bits import READINGS
     from everlong.evaluate.recall_picture import require_page, write_recall
+    from everlong.storage import require_place
     from everlong.train.folder import rules_of
 
     if request.out is not None:
         require_page(request.out)
+        require_place(request.out)
     learned = rules_of(request.run.folder)
     assert learned is not None
     model, rules = changed(request.run, learned, request.changes)

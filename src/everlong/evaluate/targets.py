@@ -48,7 +48,7 @@ def choose_targets(store: TokenStore, *, longest: int, count: int, limit: int | 
         limit: only the first so many tokens of the store are read.
 
     Raises:
-        DataError: no document has a block of targets after so many tokens.
+        DataError: no document has a block of targets after so many tokens, as far as it is read.
     """
     block, begins = block_of(longest), store.starts[:-1]
     ends = np.minimum(store.starts[1:], store.n_tokens if limit is None else limit)
@@ -56,8 +56,8 @@ def choose_targets(store: TokenStore, *, longest: int, count: int, limit: int | 
     total = int(counts.sum())
     if total == 0:
         raise DataError(
-            f"no document has {longest + block:,} tokens, of which a context of {longest:,} is part. "
-            "Give longer text, or a smaller --context and --chunk."
+            f"of no document {longest + block:,} tokens are read, of which a context of {longest:,} is part. "
+            "Give longer text, a larger --limit, or a smaller --context and --chunk."
         )
     wanted = min(total, -(-count // block))
     number = np.arange(wanted) * total // wanted

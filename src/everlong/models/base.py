@@ -119,6 +119,10 @@ class Model(nn.Module, ABC):
         """The config as canonical JSON."""
         return self.config.to_json()
 
+    def config_defaults(self) -> dict[str, Any]:
+        """The fields that a config need not name, as JSON values."""
+        return self.config.defaults()
+
     def weights_digest(self) -> str:
         """SHA-256 of all weights and buffers, in hexadecimal."""
         digest = hashlib.sha256()

@@ -64,13 +64,18 @@ class Guardian:
         """No config."""
         return "{}"
 
+    def config_defaults(self) -> dict[str, Any]:
+        """No fields."""
+        return {}
+
     def weights_digest(self) -> str:
         """No digest."""
         return ""
 
 
 def _through_a_file(memory: Memory, elsewhere: Subject) -> Memory:
-    signs = all(hasattr(elsewhere.owner, name) for name in ("architecture", "config_json", "weights_digest"))
+    signature = ("architecture", "config_json", "config_defaults", "weights_digest")
+    signs = all(hasattr(elsewhere.owner, name) for name in signature)
     owner: Any = elsewhere.owner if signs else Guardian(elsewhere)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "memory"

@@ -83,7 +83,8 @@ class TrainConfig(Config):
     clip: float = Field(default=0.25, ge=0.0, allow_inf_nan=False)
     """Largest norm of all gradients together; 0 for no limit."""
     clip_aux: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    """Largest norm of the gradients of the memory's own losses, before they join the others; 0 for no such limit."""
+    """Largest norm of the gradients of the memory's own losses, where it has any, before they join the others; 0 for no
+    such limit."""
     precision: Precision = "float32"
     """Arithmetic of large products; weights and memory stay float32. Others than float32 pay on a GPU, not on a CPU."""
     recompute: bool = False
@@ -139,6 +140,8 @@ class TrainConfig(Config):
             raise ValueError(f"task='{self.task}' is not mixed with generated passages; leave mix at [0, 0].")
         if self.memory_swap and self.task not in ("lm", "dialogue"):
             raise ValueError(f"task='{self.task}' carries no memory that memory_swap could swap; leave it at 0.")
+        if self.memory_swap and self.lanes == 1:
+            raise ValueError("lanes=1 leaves memory_swap no other memory to go on with; read 2 lanes or more.")
         if self.memory_dropout + self.memory_swap > 1:
             raise ValueError(
                 f"memory_dropout={self.memory_dropout:g} and memory_swap={self.memory_swap:g} are chances of one lane; "

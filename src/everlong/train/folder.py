@@ -176,7 +176,8 @@ def require_same_run(folder: Path, task: Task, config: TrainConfig) -> None:
         theirs.pop(name, None)
         ours.pop(name, None)
     require_equal("training", theirs, ours, folder)
-    require_equal("data", data_of(folder), task.facts(), folder)
+    rules = RULES.get(config.task)
+    require_equal("data", (rules.defaults() if rules else {}) | data_of(folder), task.facts(), folder)
 
 
 def require_equal(kind: str, theirs: Any, ours: Mapping[str, Any], folder: Path) -> None:

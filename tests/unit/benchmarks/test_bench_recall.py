@@ -67,6 +67,8 @@ def test_sizes_are_numbers_in_the_order_of_the_task() -> None:
     assert rules_of("selective-copy", "32,4", {}).largest == {"noise": 32, "items": 4}
     with pytest.raises(ConfigError, match=r"64 is no size of multi-query-recall\. Give length,pairs"):
         rules_of("multi-query-recall", "64", {})
+    with pytest.raises(ConfigError, match=r"64,x is no size of multi-query-recall\. Give length,pairs"):
+        rules_of("multi-query-recall", "64,x", {})
 
 
 def test_a_file_for_each_size_with_a_row_for_each_run(

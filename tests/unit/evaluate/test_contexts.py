@@ -102,7 +102,7 @@ def test_targets_are_spread_and_have_their_context_in_their_document(store: Toke
 
 
 def test_text_that_is_too_short_is_refused(store: TokenStore) -> None:
-    with pytest.raises(DataError, match=r"no document has 144 tokens, of which a context of 128 is part"):
+    with pytest.raises(DataError, match=r"of no document 144 tokens are read, of which a context of 128 is part"):
         choose_targets(store, longest=128, count=10)
 
 

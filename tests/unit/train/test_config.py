@@ -97,6 +97,7 @@ def test_time_does_not_count_where_steps_are_the_limit() -> None:
     ("fields", "message"),
     [
         ({"task": "mlm", "memory_swap": 0.1}, "task='mlm' carries no memory that memory_swap could swap"),
+        ({"memory_swap": 0.1, "lanes": 1}, "lanes=1 leaves memory_swap no other memory to go on with"),
         ({"memory_dropout": 0.6, "memory_swap": 0.5}, "are chances of one lane; choose two that add up to 1 at most"),
         ({"task": "copy", "window": 2, "window_growth": 0.5}, "from chunk to chunk, so no window can grow"),
         ({"window_growth": 0.5}, "window=1 leaves window_growth nothing to grow to; choose a window of 2"),
