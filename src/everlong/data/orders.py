@@ -51,18 +51,9 @@ class Parts:
 
 @final
 class Drawn:
-    """Documents drawn in proportion to a weight, with replacement. A draw follows from the seed, the lane and its turn.
+    """Documents drawn in proportion to a weight, with replacement; a draw follows from seed, lane and turn."""
 
-    Raises:
-        DataError: there are fewer documents than lanes.
-    """
-
-    def __init__(self, store: TokenStore, weights: NDArray[np.float64], *, lanes: int, seed: int) -> None:
-        if store.n_documents < lanes:
-            raise DataError(
-                f"the corpus has too few documents to draw from: {store.n_documents} for lanes={lanes}. "
-                "Give more documents or use fewer lanes, or leave favour at 0."
-            )
+    def __init__(self, store: TokenStore, weights: NDArray[np.float64], *, seed: int) -> None:
         self._starts, self._seed = store.starts, seed
         self._sums = np.cumsum(weights)
         self.settings: dict[str, int | str] = {"order": "drawn"}
@@ -72,3 +63,16 @@ class Drawn:
         chance = np.random.default_rng((DOCUMENTS, self._seed, lane, turn)).random()
         index = int(np.searchsorted(self._sums[:-1], chance * self._sums[-1], side="right"))
         return int(self._starts[index]), int(self._starts[index + 1])
+
+
+def require_documents(store: TokenStore, *, lanes: int) -> None:
+    """Make sure that lanes, which draw the same document now and then, do not read the same ones all the time.
+
+    Raises:
+        DataError: there are fewer documents than lanes.
+    """
+    if store.n_documents < lanes:
+        raise DataError(
+            f"the corpus has too few documents to draw from: {store.n_documents} for lanes={lanes}. "
+            "Give more documents or use fewer lanes, or leave favour at 0."
+        )

@@ -10,6 +10,7 @@ do (Liu et al., 2019, section 4.2). Held-out documents are measured one by one.
 
 import math
 from abc import abstractmethod
+from functools import cached_property
 from typing import Any, final
 
 from everlong.data import (
@@ -25,6 +26,7 @@ from everlong.data import (
     document_scores,
 )
 from everlong.data.dialogues import speakers
+from everlong.data.orders import require_documents
 from everlong.errors import ConfigError
 from everlong.evaluate import evaluate_hidden, require_hidden
 from everlong.memory import Memory
@@ -170,7 +172,7 @@ class NextTokens(TextTask):
             return self.lanes(world)
         return ChosenReader(
             self._data,
-            self._order(),
+            self._drawn if c.favour else Parts(self._data, lanes=c.lanes, chunk=c.chunk),
             passages=Passages(self._data, self.tokenizer, chunk=c.chunk) if any(c.mix) else None,
             share=lambda: c.mix_share(self.done),
             lanes=c.lanes,
@@ -180,13 +182,24 @@ class NextTokens(TextTask):
             world=world.size,
         )
 
-    def _order(self) -> Parts | Drawn:
+    def require_fitting(self) -> None:
+        """Refuse what would fail later, documents among which nothing can be favoured as well.
+
+        Raises:
+            ConfigError: as for any text.
+            DataError: as for any text; or documents are too few, or no rare word of theirs comes back.
+        """
+        super().require_fitting()
+        if self._config.favour:
+            _ = self._drawn
+
+    @cached_property
+    def _drawn(self) -> Drawn:
         c = self._config
-        if not c.favour:
-            return Parts(self._data, lanes=c.lanes, chunk=c.chunk)
+        require_documents(self._data, lanes=c.lanes)
         scores = document_scores(self._data, self.tokenizer, gap=c.chunk)
         # As a part of the highest, a power of which is never too large for a number.
-        return Drawn(self._data, (scores / scores.max()) ** c.favour, lanes=c.lanes, seed=c.seed)
+        return Drawn(self._data, (scores / scores.max()) ** c.favour, seed=c.seed)
 
     def new_memory(self, lanes: int) -> Memory:
         """The model's."""

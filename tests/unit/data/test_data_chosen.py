@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everlong.data import ByteTokenizer, ChosenReader, Chunk, Drawn, LaneReader, Parts, Passages, TokenStore, chosen
+from everlong.data.orders import require_documents
 from everlong.errors import ConfigError, DataError
 from everlong.shapes import IGNORE
 
@@ -24,7 +25,7 @@ def reader(store: TokenStore, *, share: float | None = None, drawn: bool = False
     sizes = {"lanes": 2, "chunk": 8, "seed": 3, **changes}
     order: Drawn | Parts
     if drawn:
-        order = Drawn(store, np.arange(1.0, store.n_documents + 1), lanes=sizes["lanes"], seed=sizes["seed"])
+        order = Drawn(store, np.arange(1.0, store.n_documents + 1), seed=sizes["seed"])
     else:
         order = Parts(store, lanes=sizes["lanes"], chunk=sizes["chunk"])
     passages = None if share is None else Passages(store, BYTES, chunk=sizes["chunk"])
@@ -65,7 +66,7 @@ def test_a_lane_reads_whole_documents_each_from_its_beginning(make_store: StoreM
 
 def test_documents_are_drawn_by_their_weights(make_store: StoreMaker) -> None:
     store = make_store(TEXTS)
-    order = Drawn(store, np.array([1.0, 0.0, 3.0, 4.0]), lanes=2, seed=0)
+    order = Drawn(store, np.array([1.0, 0.0, 3.0, 4.0]), seed=0)
     for lane in range(2):
         begins = [order.bounds(lane, turn)[0] for turn in range(2000)]
         counts = [begins.count(int(begin)) for begin in store.starts[:-1]]
@@ -198,6 +199,6 @@ def test_sizes_that_do_not_fit_are_refused(make_store: StoreMaker) -> None:
     with pytest.raises(
         DataError, match=r"the corpus has too few documents to draw from: 4 for lanes=5.*leave favour at 0"
     ):
-        Drawn(store, np.ones(4), lanes=5, seed=0)
+        require_documents(store, lanes=5)
     with pytest.raises(DataError, match="too few for lanes=2 of chunk=13: 28 are needed"):
         Parts(store, lanes=2, chunk=13)

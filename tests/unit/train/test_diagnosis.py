@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from everlong.checkpoint import newest_good_checkpoint
+from everlong.data import chosen
 from everlong.data.synthetic import MultiQueryRecall
 from everlong.memory import Memory
 from everlong.train import train
@@ -34,7 +35,10 @@ LONG = {"memory_dropout": 0.5, "long_weight": 5.0, "mix": (0.5, 0.1)}
     ("architecture", "own"),
     [(name, {"memory_dropout": 0.5}) for name in SIZES if name not in OWN] + [("bert", OWN["bert"]), ("gru", LONG)],
 )
-def test_a_run_that_is_diagnosed_equals_one_that_is_not(bench: Bench, architecture: str, own: dict[str, Any]) -> None:
+def test_a_run_that_is_diagnosed_equals_one_that_is_not(
+    bench: Bench, architecture: str, own: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chosen, "STRETCH", 2)
     fields = {"steps": 3, "window": 2, "chunk": 4, "lanes": 2, **own}
     plain, watched = tiny(architecture), tiny(architecture)
     bench.train("plain", settings(**fields), model=plain, measured=True)
