@@ -21,14 +21,14 @@ HEADS = ["transformer.n_layers=1", "n_heads=2", "d_ff=8"]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speeds, "ENDS", (1024, 2048))
+    monkeypatch.setattr(speeds, "ENDS", (32, 64))
     monkeypatch.setattr(speeds, "ROUNDS", 2)
 
 
 def words(book: Path, out: Path, *more: object, models: str = "gru,transformer") -> list[object]:
     """The command that compares tiny models."""
     sizes = [word for size in [*SIZES, *(HEADS if "transformer" in models else [])] for word in ("--set", size)]
-    budget = [] if "--minutes" in more else ["--steps", 4]
+    budget = [] if {"--minutes", "--operations"} & {*more} else ["--steps", 4]
     return ["compare", "--data", book, "--models", models, "--out", out, "--lanes", 2, "--chunk", 16, *budget, *sizes,
             *more]  # fmt: skip
 
@@ -86,6 +86,7 @@ def test_the_page_speaks_the_language_of_the_text(cli: CLI, tmp_path: Path, text
         (["--seeds", "0,0"], "--seeds names 0 twice. Name it once."),
         (["--seeds", "one"], "--seeds one: one is not a whole number from 0 on"),
         (["--minutes", 1, "--steps", 3], "a comparison has one budget for every run"),
+        (["--operations", "inf"], "operations=inf is no budget. Give a finite number"),
         (["--probes", "copy"], "there is no probe 'copy'"),
         (["--language", "fr"], "--language fr is not known. Give en or zh, or leave it out."),
         (["--set", "d_modell=3"], "Did you mean 'd_model'?"),

@@ -270,7 +270,9 @@ class _Page:
         distances = [at for line in lines for at, _ in line.points]
         if not distances:
             return []
-        x = doubling_axis(self.words["distance"], low=int(min(distances)), high=max(int(max(distances)), 2))
+        x = doubling_axis(
+            self.words["distance"], low=int(min(distances)), high=int(max(*distances, 2 * min(distances)))
+        )
         y = linear_axis(self.words["accuracy"], [0.0, 1.0])
         return [("", line_chart(lines, x=x, y=y, title=self.words["probe-title"].format(name=probe)))]
 

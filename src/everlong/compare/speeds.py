@@ -59,6 +59,7 @@ def _seconds_to_read(model: AnyLanguageModel, tokens: Tokens, *, chunk: int) -> 
 
 def _seconds_to_write(model: AnyLanguageModel, before: Ids) -> float:
     outlook = read(model, [before])
+    outlook.logits.flatten()[-1].item()
     began = time.perf_counter()
     decode(model, outlook, max_new_tokens=WRITTEN)
     return time.perf_counter() - began

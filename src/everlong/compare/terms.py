@@ -126,6 +126,8 @@ def make_terms(
         require_learnable("lm", model)
     if sum(budget is not None for budget in (steps, minutes, operations)) != 1:
         raise ConfigError("a comparison has one budget for every run. Give --minutes, or --steps, or --operations.")
+    if operations is not None and not math.isfinite(operations):
+        raise ConfigError(f"operations={operations:g} is no budget. Give a finite number, for example 1e13.")
     rules = _rules(probes)
     owners: dict[str, set[str]] = {name: set(describe_model(name)[1].model_fields) - FROM_DATA for name in models}
     owners |= {name: set(type_.model_fields) for name, type_ in rules.items()}

@@ -85,7 +85,7 @@ def agree(terms: Mapping[str, Any], folder: Path) -> bool:
     if folder.exists() and any(folder.iterdir()):
         raise RunError(f"{folder} is not empty and holds no comparison. Choose a new folder, or one that is empty.")
     with disk_errors(folder):
-        (folder / FIGURES).mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
     write_sealed(folder / SETTINGS, terms)
     return True
 
@@ -109,6 +109,8 @@ def run_turns(terms: Terms, texts: Texts, folder: Path, *, report: Report) -> li
     """
     found: list[RunFigures] = []
     turns = terms.turns()
+    with disk_errors(folder):
+        (folder / FIGURES).mkdir(exist_ok=True)
     for number, turn in enumerate(turns, start=1):
         kept = folder / FIGURES / f"{turn.name}.json"
         if not kept.exists():
@@ -187,7 +189,8 @@ def _measured(
         chunk=config.chunk,
         limit_tokens=MEASURED_TOKENS,
     )
-    if not math.isfinite(evaluation.bits_per_byte + evaluation.bits_per_byte_reset):
+    costs = (evaluation.bits_per_byte, evaluation.bits_per_byte_reset, evaluation.bits_per_byte_other)
+    if not all(math.isfinite(cost) for cost in costs if cost is not None):
         return about.replace(failure="what the held-out text costs is not a finite number")
     return about.replace(
         tokens=result.step * tokens_each,

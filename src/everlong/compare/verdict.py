@@ -93,7 +93,7 @@ def judge(
 
 
 def helped(values: Mapping[str, Sequence[float]]) -> Finding:
-    """Which models' memory saves bits: those whose interval of what it saves lies above 0; the others are not sure."""
+    """Which models' memory saves bits: those whose interval of what it saves lies above 0. Of others, not shown."""
     found = {model: interval(own) for model, own in values.items() if own}
     if not found:
         return Finding(topic="memory", outcome="nothing", best=(), values=found)

@@ -6,23 +6,23 @@
     moved        bytes that kernels read and wrote
     early, late  bytes alive, of all that came into being meanwhile: when those that are no gradients were most, and at
                  most once every weight had its gradient
-    kept         bytes of those that were alive at the end
+    kept         bytes of those that were alive at the end, or after a forward pass
 
 Counts of matrix products by shape are those of `torch.utils.flop_counter`; what that leaves out is counted here: fused
 attention and recurrent layers on a CPU, and products with vectors.
 """
 
 import weakref
-from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from operator import attrgetter
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, UntypedStorage, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 HEAD, FEED_FORWARD, WEIGHTS, PAIRS = "head", "feed-forward", "other weights", "attention and memory"
@@ -73,11 +73,25 @@ def combine(weighted: Iterable[tuple[float, Counts]]) -> Counts:
     return Counts(operations=operations, calls=calls, moved=moved, early=early, late=late, kept=kept, parts=parts)
 
 
-def count(run: Callable[[], object], model: nn.Module | None = None) -> Counts:
-    """Run something once and count what it does; with its `model`, operations are told apart by part."""
-    with Ledger({} if model is None else parts_of(model)) as ledger, _hooks(ledger, model):
+def count(run: Callable[[], object], model: nn.Module | None = None, *, forward: nn.Module | None = None) -> Counts:
+    """Run something once and count what it does.
+
+    Args:
+        run: what is counted.
+        model: whose weights tell operations apart by part, and whose gradients are told from other bytes.
+        forward: the module whose first call in it is the forward pass that `kept` and `parts` are those of; ``None``
+            for all of it.
+    """
+    learned = [] if model is None else [p for p in model.parameters() if p.requires_grad]
+    with ExitStack() as stack:
+        ledger = stack.enter_context(Ledger({} if model is None else parts_of(model)))
+        for parameter in learned:
+            stack.callback(parameter.register_post_accumulate_grad_hook(ledger.arrived).remove)
+        if forward is not None:
+            stack.callback(forward.register_forward_hook(ledger.passed).remove)
         result = run()
-        kept = ledger.alive
+        if forward is None:
+            ledger.passed()
     del result
     return Counts(
         operations=sum(ledger.parts.values()),
@@ -85,21 +99,9 @@ def count(run: Callable[[], object], model: nn.Module | None = None) -> Counts:
         moved=ledger.moved,
         early=ledger.early,
         late=ledger.late,
-        kept=kept,
-        parts=ledger.parts,
+        kept=ledger.kept,
+        parts=ledger.parts_forward,
     )
-
-
-@contextmanager
-def _hooks(ledger: "Ledger", model: nn.Module | None) -> Generator[None]:
-    """Tell a ledger of every gradient that comes."""
-    learned = [] if model is None else [p for p in model.parameters() if p.requires_grad]
-    hooks = [parameter.register_post_accumulate_grad_hook(ledger.arrived) for parameter in learned]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def parts_of(model: nn.Module) -> dict[int, str]:
@@ -120,29 +122,31 @@ class Ledger(TorchDispatchMode):
     def __init__(self, parts: Mapping[int, str]) -> None:
         super().__init__()
         self._part_of = parts
-        self._known: set[int] = set()
+        self._known: dict[int, weakref.ref[UntypedStorage]] = {}
         self.parts: dict[str, float] = {}
-        self.calls = self.moved = self.alive = self.early = self.late = 0
+        self.parts_forward: dict[str, float] = {}
+        self.calls = self.moved = self.alive = self.early = self.late = self.kept = 0
         self._gradients: dict[int, int] = {}
-        self._rest = 0
+        self._of_gradients = self._rest = 0
+        self._passed = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call a kernel and enter it."""
         del types
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        given, made = _tensors((args, kwargs)), _tensors(result)
-        before = {_address(x) for x in given}
-        new = [x for x in made if _address(x) not in before]
+        given = _tensors((args, tuple(kwargs.values())))
+        before = [_address(x) for x in given]
+        new = [x for x in _tensors((result,)) if _address(x) not in before]
         if new or func._schema.is_mutable:
             self.calls += 1
-            self.moved += sum(x.numel() * x.element_size() for x in given + new)
+            self.moved += sum(x.nbytes for x in given) + sum(x.nbytes for x in new)
         if operations := operations_of(func, args, kwargs, result):
             part = next((self._part_of[at] for at in before if at in self._part_of), PAIRS)
             self.parts[part] = self.parts.get(part, 0.0) + operations
         for x in new:
             self._enter(x)
-        rest = self.alive - sum(self._gradients.values())
+        rest = self.alive - self._of_gradients
         if rest > self._rest:
             self._rest, self.early = rest, self.alive
         self.late = max(self.late, self.alive)
@@ -151,18 +155,24 @@ class Ledger(TorchDispatchMode):
     def arrived(self, parameter: Tensor) -> None:
         """A weight has its gradient; if it is the last one, what is alive late begins here."""
         if parameter.grad is not None:
+            self._of_gradients += parameter.grad.nbytes - self._gradients.get(id(parameter), 0)
             self._gradients[id(parameter)] = parameter.grad.nbytes
         self.late = self.alive
+
+    def passed(self, *_: object) -> None:
+        """A forward pass is over; the first one is told."""
+        if not self._passed:
+            self._passed, self.kept, self.parts_forward = True, self.alive, dict(self.parts)
 
     def _enter(self, x: Tensor) -> None:
         at, storage = _address(x), x.untyped_storage()
         if at not in self._known:
-            self._known.add(at)
-            self.alive += storage.nbytes()
-            weakref.finalize(storage, self._leave, at, storage.nbytes())
+            size = storage.nbytes()
+            self.alive += size
+            self._known[at] = weakref.ref(storage, partial(self._leave, at, size))
 
-    def _leave(self, at: int, size: int) -> None:
-        self._known.discard(at)
+    def _leave(self, at: int, size: int, _: object) -> None:
+        del self._known[at]
         self.alive -= size
 
 
@@ -206,8 +216,15 @@ OTHERS: dict[Any, Callable[[Any], float]] = {
 """Operations of kernels that multiply matrices and that the flop counter leaves out."""
 
 
-def _tensors(tree: Any) -> list[Tensor]:
-    return [x for x in tree_leaves(tree) if isinstance(x, Tensor)]
+def _tensors(values: Iterable[Any]) -> list[Tensor]:
+    """Those among what a kernel takes or gives, in lists too; a general walk over trees takes as long as the kernel."""
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found += _tensors(cast("Sequence[Any]", value))
+    return found
 
 
 def _address(x: Tensor) -> int:

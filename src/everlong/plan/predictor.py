@@ -94,6 +94,7 @@ class Predictor:
 
     def __init__(self, setup: Setup, *, clock: Clock = time.perf_counter) -> None:
         self._counted: dict[tuple[object, ...], Counts] = {}
+        self._by_steps: dict[str, bool] = {}
         self._clock = clock
         self.training_rates = self._rates(self._training_trials(setup), training_trial, TRAINING_SECONDS)
         self.decoding_rates = (
@@ -122,9 +123,11 @@ class Predictor:
     def _small(self, setup: Setup) -> dict[str, Sequence[int]]:
         if setup.kind != "causal" or setup.chunk <= STEPS[-1]:
             return small_sizes(setup, by_steps=False)
-        one = setup.changed({"n_layers": layer_samples(setup)[0], "lanes": 1})
-        once, twice = (self._count_update(one.changed({"chunk": chunk})).calls for chunk in STEPS)
-        return small_sizes(setup, by_steps=twice > SEQUENTIAL * once)
+        if setup.architecture not in self._by_steps:
+            one = setup.changed({"n_layers": layer_samples(setup)[0], "lanes": 1})
+            once, twice = (self._count_update(one.changed({"chunk": chunk})).calls for chunk in STEPS)
+            self._by_steps[setup.architecture] = twice > SEQUENTIAL * once
+        return small_sizes(setup, by_steps=self._by_steps[setup.architecture])
 
     def _training_trials(self, setup: Setup) -> list[list[Setup]]:
         """Small runs, those of more lanes later."""

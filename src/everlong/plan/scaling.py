@@ -5,7 +5,7 @@
 Lanes do not know of each other and layers are alike, so every count is a line in lanes and a line in layers: two small
 sizes of each tell all. The same holds for the chunk where a model takes one step for each token, as recurrent cells and
 machines with a matrix do. In a chunk that is read at once cost need be no line (windows fill up), so there the chunk
-stays as it is. Dense attention over a whole text is a square of its length, which three lengths tell.
+stays as it is, and so does a text that is read whole.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,10 +1,11 @@
 """Small runs of the very model that a plan is about: the same widths and settings, fewer layers and lanes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, final
 
 import torch
+from torch import nn
 
 from everlong.data import Chunk
 from everlong.data.pair_store import PairBatch, Sources
@@ -41,14 +42,13 @@ class Trial:
     run: Callable[[], object]
     counted: Callable[[], object]
     """The same where kernels can be counted."""
-    forward: Callable[[], object]
-    """The part of it whose operations are told apart by part of the model."""
+    forward: nn.Module | None = None
+    """Whose first call in it is a forward pass; ``None`` where all of it is."""
 
     def counts(self) -> Counts:
         """Counts of one run, once what it makes only the first time is there; parts are those of a forward pass."""
         self.run()
-        whole, forward = count(self.counted, self.model), count(self.forward, self.model)
-        return replace(whole, kept=forward.kept, parts=forward.parts)
+        return count(self.counted, self.model, forward=self.forward)
 
 
 def training_trial(setup: Setup) -> Trial:
@@ -65,7 +65,7 @@ def training_trial(setup: Setup) -> Trial:
     def run() -> object:
         return learner.update(windows, memory, dropout=dropout, rate=RATE, step=0)
 
-    return Trial(model=model, run=run, counted=run, forward=lambda: learner.objective(windows[0], memory))
+    return Trial(model=model, run=run, counted=run, forward=learner.objective)
 
 
 def decoding_trial(setup: Setup) -> Trial:
@@ -83,8 +83,7 @@ def decoding_trial(setup: Setup) -> Trial:
             token = logits.argmax(dim=-1)
 
     # In inference mode whole maps pass as one kernel, and their products are not seen.
-    counted = torch.no_grad()(write)
-    return Trial(model=model, run=torch.inference_mode()(write), counted=counted, forward=counted)
+    return Trial(model=model, run=torch.inference_mode()(write), counted=torch.no_grad()(write))
 
 
 def objective_of(model: Model, precision: str) -> Objective[Any]:

@@ -87,6 +87,13 @@ def test_a_page_without_any_finished_run() -> None:
     assert whole.count("failed: it broke") == 2
 
 
+def test_a_probe_that_asks_at_one_distance_has_a_chart() -> None:
+    given = figures({"gru": [2.0], "lstm": [3.0]}, accuracies={"gru": [0.5], "lstm": [0.25]})
+    runs = [run.replace(probed=run.probed and run.probed.replace(by_distance={64: 0.5})) for run in given.runs]
+    (chart,) = re.findall(rf"<svg[^>]*Accuracy of {PROBE} by distance.*?</svg>", page(given.replace(runs=runs)), re.S)
+    assert chart.count("<circle") == 2
+
+
 def test_more_models_than_colours_are_told_apart() -> None:
     names = ["gru", "lstm", "transformer", "transformer-xl", "compressive-transformer", "longformer", "ntm", "dnc"]
     given = figures({name: [2.0] for name in [*names, "mann"]})

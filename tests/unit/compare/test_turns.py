@@ -1,7 +1,9 @@
 """Runs in their turns: stopped and gone on with, failed, refused."""
 
+import math
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from everlong.compare.terms import Terms, make_terms
 from everlong.compare.turns import Standing, Texts, agree, run_turns, withdraw
 from everlong.data import ByteTokenizer, Document, TokenStore
 from everlong.errors import DamagedFile, Diverged, RunError
+from everlong.evaluate import Evaluation, evaluate
 from everlong.train import Progress
 from tests.comparisons import PROBE
 
@@ -80,6 +83,14 @@ def test_a_killed_comparison_goes_on_where_it_stopped(
     assert run_turns(given, texts, killed, report=ignore) == again
 
 
+def test_a_comparison_killed_as_soon_as_its_terms_were_noted_goes_on(texts: Texts, tmp_path: Path) -> None:
+    given = terms(models=["gru"], seeds=[0], steps=1, assigned={"d_model": 8, "eval_tokens": 64})
+    agree(given.to_dict(), tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["settings.json"]
+    assert not agree(given.to_dict(), tmp_path / "out")
+    assert len(run_turns(given, texts, tmp_path / "out", report=ignore) or []) == 1
+
+
 def test_ctrl_c_ends_the_comparison_and_no_figures_are_kept(texts: Texts, tmp_path: Path) -> None:
     given = terms()
 
@@ -143,6 +154,21 @@ def test_a_model_that_really_diverges(texts: Texts, tmp_path: Path) -> None:
     given = terms(models=["gru"], seeds=[0], assigned={"d_model": 8, "lr": 1e30, "clip": 0, "warmup": 0})
     (found,) = run_turns(given, texts, begun(tmp_path / "out", given), report=ignore) or []
     assert "not a finite number" in found.failure
+    assert found.text is None
+
+
+@pytest.mark.parametrize("reading", ["carried", "reset", "other"])
+def test_a_reading_that_costs_no_finite_number_is_a_failure(
+    texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reading: str
+) -> None:
+    def measure(*given: Any, **named: Any) -> Evaluation:
+        found = evaluate(*given, **named)
+        return replace(found, total=replace(found.total, **{reading: math.inf}))
+
+    monkeypatch.setattr(turns, "evaluate", measure)
+    given = terms(models=["gru"], seeds=[0], assigned={"d_model": 8, "eval_tokens": 64})
+    (found,) = run_turns(given, texts, begun(tmp_path / "out", given), report=ignore) or []
+    assert found.failure == "what the held-out text costs is not a finite number"
     assert found.text is None
 
 

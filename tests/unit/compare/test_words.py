@@ -64,7 +64,7 @@ def test_sentences_on_other_topics() -> None:
     [
         (
             {"a": [0.1, 0.1], "b": [-0.1, 0.1]},
-            "Shown for a (0.100 bits per byte); not sure for b (0.000 bits per byte).",
+            "Shown for a (0.100 bits per byte); not shown for b (0.000 bits per byte).",
         ),
         ({"a": [0.1, 0.1]}, "Shown for a (0.100 bits per byte)."),
         ({"a": [-0.1, 0.1]}, "Not shown for any: a (0.000 bits per byte)."),

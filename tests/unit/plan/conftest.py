@@ -29,12 +29,17 @@ def setup_of(architecture: str = "transformer", /, length: int = 1000, **fields:
 
 
 @pytest.fixture(scope="session")
-def predictor() -> Iterator[Predictor]:
+def predictor() -> Predictor:
+    """A predictor of a small transformer."""
+    return predictor_of(setup_of())
+
+
+def predictor_of(setup: Setup) -> Predictor:
     """A predictor of this machine, were it one on which everything takes a known time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("everlong.plan.predictor.fit", lambda *_: RATES)
         patch.setattr("everlong.plan.predictor.timed", lambda *_, **__: [])
-        yield Predictor(setup_of(), clock=ticking())
+        return Predictor(setup, clock=ticking())
 
 
 def ticking() -> Callable[[], float]:

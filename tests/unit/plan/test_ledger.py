@@ -38,6 +38,15 @@ def test_activations_kept_by_a_stack_of_maps_are_exact() -> None:
         assert count(lambda: stack(x)).kept == 5 * 8 * 4
 
 
+def test_a_forward_pass_within_a_run_is_told_by_itself() -> None:
+    stack, x = nn.Sequential(nn.Linear(8, 8), nn.Tanh()), torch.randn(5, 8)
+    whole = count(lambda: (stack(x).sum().backward(), stack(x)), stack, forward=stack)
+    alone = count(lambda: stack(x), stack)
+    assert (whole.kept, whole.parts) == (alone.kept, alone.parts) == (5 * 8 * 4, {WEIGHTS: 2 * 5 * 8 * 8})
+    # Twice forwards, and once backwards for the weight alone.
+    assert whole.operations == 3 * alone.operations
+
+
 def test_a_peak_is_of_what_is_alive_together() -> None:
     def run() -> torch.Tensor:
         first = torch.zeros(100)

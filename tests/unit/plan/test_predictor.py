@@ -8,7 +8,7 @@ from everlong.plan.rates import MOST, Rates, fit, timed
 from everlong.plan.scaling import layer_samples, weights_at
 from everlong.plan.trial import decoding_trial, training_trial
 from everlong.train.optim import make_optimizer
-from tests.unit.plan.conftest import RATES, setup_of, ticking
+from tests.unit.plan.conftest import RATES, predictor_of, setup_of, ticking
 
 
 def test_counts_of_small_runs_carried_on_are_those_of_the_setup_itself(predictor: Predictor) -> None:
@@ -106,9 +106,11 @@ def test_a_text_without_tokens_is_refused() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list_models())
-def test_every_architecture_can_be_planned(name: str, predictor: Predictor) -> None:
+def test_every_architecture_can_be_planned(name: str) -> None:
     small = {"d_model": 16, "n_layers": 2, "n_heads": 2, "d_ff": 16}
     fields = {key: value for key, value in small.items() if key in describe_model(name)[1].model_fields}
-    found = predictor.forecast(setup_of(name, 40, lanes=2, chunk=16, **fields))
+    setup = setup_of(name, 40, lanes=2, chunk=16, **fields)
+    found = predictor_of(setup).forecast(setup)
+    assert (found.token is None) == (setup.kind == "encoder")
     assert found.step.operations > 0
     assert found.memory > found.step.peak > found.step.kept > 0
