@@ -9,7 +9,7 @@ whatever `c` is. All contexts predict the same tokens.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from everlong.data import TokenStore
 from everlong.errors import ConfigError
 from everlong.evaluate.mode import evaluating
-from everlong.evaluate.reader import ignore
 from everlong.evaluate.targets import Targets, block_of
 from everlong.memory import Memory
 from everlong.models.base import AnyLanguageModel
@@ -89,14 +88,9 @@ def losses_by_context(
     *,
     lanes: int,
     chunk: int,
-    report: Callable[[int], None] = ignore,
 ) -> NDArray[np.float64]:
-    """Nats ``[context, target]`` of the same targets with each context; ``report`` hears how many contexts are done."""
-    rows: list[NDArray[np.float64]] = []
-    for context in contexts:
-        rows.append(losses_with_context(model, store, targets, context, lanes=lanes, chunk=chunk))
-        report(len(rows))
-    return np.stack(rows)
+    """Nats ``[context, target]`` of the same targets with each context."""
+    return np.stack([losses_with_context(model, store, targets, c, lanes=lanes, chunk=chunk) for c in contexts])
 
 
 def _window_losses(

@@ -110,7 +110,7 @@ def probe_text(
         limit: tokens read altogether, documents in the order of the store.
         longest: the longest context to try, a power of two; beyond the reach unless given, as far as the text allows.
         judge: the model that picks the key tokens; `model` itself unless given.
-        report: called with the number of tokens read and, after that, of contexts tried.
+        report: called with the number of tokens read so far; windows of single contexts are not counted.
 
     Raises:
         ConfigError: a size is out of range.
