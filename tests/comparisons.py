@@ -40,7 +40,7 @@ def run(model: str, seed: int, bits: float, *, gain: float = 0.1, speed: float =
 
 def probed(model: str, seed: int, accuracy: float) -> RunFigures:
     """A run of a probe."""
-    found = ProbeFigures(accuracy=accuracy, by_distance={4: accuracy, 8: accuracy, 16: 0.1}, n_sequences=200)
+    found = ProbeFigures(accuracy=accuracy, by_mark={4: accuracy, 8: accuracy, 16: 0.1}, n_sequences=200)
     return RunFigures(model=model, seed=seed, probe=PROBE, steps=10, seconds=60.0, tokens_per_second=9.0, probed=found)
 
 

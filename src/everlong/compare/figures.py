@@ -55,8 +55,8 @@ class ProbeFigures(Config):
     """How well new sequences of a probe's task are answered, drawn as in training."""
 
     accuracy: float
-    by_distance: dict[int, float]
-    """By how many tokens back the answer stood, rounded up to a power of two."""
+    by_mark: dict[int, float]
+    """By what the task tells its answers apart by (`Rules.mark`): for most, how many tokens back the answer stood."""
     n_sequences: int
 
 

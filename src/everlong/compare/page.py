@@ -8,6 +8,7 @@ from typing import Any, final
 from everlong.compare.figures import Figures, Moment, RunFigures
 from everlong.compare.verdict import interval
 from everlong.compare.words import WORDS, Language, summary
+from everlong.data.synthetic import RULES
 from everlong.report.charts import Axis, Point, Series, decade_axis, doubling_axis, line_chart, linear_axis, span_axis
 from everlong.report.intervals import Row, interval_chart
 from everlong.report.page import render
@@ -102,7 +103,7 @@ class _Page:
             section("costs", [], self.cost_table(), rounds=rounds),
             section("cost", self.stretch_chart(), self.stretch_table()),
             *(
-                section("probe", self.probe_chart(probe), self.probe_table(probe), name=probe)
+                section("probe", self.probe_chart(probe), self.probe_table(probe), name=probe, mark=self.mark(probe))
                 for probe in self.figures.probes
             ),
             section("runs", [], self.run_table()),
@@ -267,25 +268,29 @@ class _Page:
             for name in self.figures.names
             if self.figures.of(name, probe)
         ]
-        distances = [at for line in lines for at, _ in line.points]
-        if not distances:
+        marks = [at for line in lines for at, _ in line.points]
+        if not marks:
             return []
-        x = doubling_axis(
-            self.words["distance"], low=int(min(distances)), high=int(max(*distances, 2 * min(distances)))
-        )
+        x = doubling_axis(self.mark(probe), low=int(min(marks)), high=int(max(*marks, 2 * min(marks))))
         y = linear_axis(self.words["accuracy"], [0.0, 1.0])
-        return [("", line_chart(lines, x=x, y=y, title=self.words["probe-title"].format(name=probe)))]
+        return [
+            ("", line_chart(lines, x=x, y=y, title=self.words["probe-title"].format(name=probe, mark=self.mark(probe))))
+        ]
 
     def probe_table(self, probe: str) -> Table:
         names = [name for name in self.figures.names if self.figures.of(name, probe)]
         found = {name: dict(self.accuracies(name, probe)) for name in names}
-        distances = sorted({at for own in found.values() for at in own})
-        rows = [[f"{at:,.0f}", *(f"{found[name][at]:.1%}" for name in names)] for at in distances]
-        return Table([self.words["distance"], *names], rows)
+        marks = sorted({at for own in found.values() for at in own})
+        rows = [[f"{at:,.0f}", *(f"{found[name][at]:.1%}" for name in names)] for at in marks]
+        return Table([self.mark(probe), *names], rows)
+
+    def mark(self, probe: str) -> str:
+        """What tells the answers of a probe's task apart."""
+        return self.words[f"mark-{RULES[probe].mark}"]
 
     def accuracies(self, model: str, probe: str) -> list[Point]:
-        """Mean accuracy over the seeds by distance."""
-        probed = [run.probed.by_distance for run in self.figures.of(model, probe) if run.probed]
+        """Mean accuracy over the seeds by the mark of the answer."""
+        probed = [run.probed.by_mark for run in self.figures.of(model, probe) if run.probed]
         return [(at, statistics.fmean(own[at] for own in probed)) for at in sorted(probed[0])] if probed else []
 
     def run_table(self) -> Table:

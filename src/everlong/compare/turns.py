@@ -177,8 +177,8 @@ def _measured(
     )
     if rules := terms.probes.get(about.probe):
         (trial,) = evaluate_episodes(model, rules, trials=(None,), sequences=SEQUENCES, lanes=MEASURED_LANES)
-        by_distance = {mark: tally.accuracy for mark, tally in trial.by_mark.items()}
-        probed = ProbeFigures(accuracy=1 - trial.wrong, by_distance=by_distance, n_sequences=trial.n_sequences)
+        by_mark = {mark: tally.accuracy for mark, tally in trial.by_mark.items()}
+        probed = ProbeFigures(accuracy=1 - trial.wrong, by_mark=by_mark, n_sequences=trial.n_sequences)
         return about.replace(probed=probed)
     tokens_each = config.lanes * config.chunk * config.window * config.accumulate
     evaluation = evaluate(

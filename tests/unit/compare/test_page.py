@@ -12,7 +12,8 @@ import pytest
 from everlong.compare.figures import Figures, RunFigures
 from everlong.compare.page import content, style_of, write_page
 from everlong.compare.tables import COLUMNS, csv_table, json_text
-from everlong.compare.words import WORDS
+from everlong.compare.words import WORDS, Language
+from everlong.data.synthetic import RULES, TokenRules
 from tests.browser import contrast, look, needs_browser
 from tests.comparisons import PROBE, figures
 
@@ -38,7 +39,7 @@ def test_the_page_is_one_file_that_asks_for_nothing(found: Figures) -> None:
     # Quality, places, three of learning, cost against length, a probe; each with a name for those who cannot see it.
     charts = [ET.fromstring(chart) for chart in re.findall(r"<svg.*?</svg>", whole, flags=re.S)]
     assert [chart.attrib["aria-label"] for chart in charts] == [
-        WORDS["en"][name].format(name=PROBE)
+        WORDS["en"][name].format(name=PROBE, mark="distance in tokens")
         for name in (
             "quality-title",
             "places-title",
@@ -89,9 +90,22 @@ def test_a_page_without_any_finished_run() -> None:
 
 def test_a_probe_that_asks_at_one_distance_has_a_chart() -> None:
     given = figures({"gru": [2.0], "lstm": [3.0]}, accuracies={"gru": [0.5], "lstm": [0.25]})
-    runs = [run.replace(probed=run.probed and run.probed.replace(by_distance={64: 0.5})) for run in given.runs]
-    (chart,) = re.findall(rf"<svg[^>]*Accuracy of {PROBE} by distance.*?</svg>", page(given.replace(runs=runs)), re.S)
+    runs = [run.replace(probed=run.probed and run.probed.replace(by_mark={64: 0.5})) for run in given.runs]
+    (chart,) = re.findall(rf"<svg[^>]*Accuracy of {PROBE} by .*?</svg>", page(given.replace(runs=runs)), re.S)
     assert chart.count("<circle") == 2
+
+
+def test_what_tells_the_answers_of_a_probe_apart_is_named(found: Figures) -> None:
+    probed = tuple(run.replace(probe=run.probe and "passkey") for run in found.runs)
+    whole = page(found.replace(terms={**found.terms, "probes": {"passkey": {}}}, runs=probed))
+    assert whole.count("depth in percent of the text") == 4  # said, named, beside the axis and above the table
+    assert "distance in tokens" not in whole
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_every_probe_has_words_for_its_mark(language: Language) -> None:
+    probes = [rules for rules in RULES.values() if issubclass(rules, TokenRules)]
+    assert {f"mark-{rules.mark}" for rules in probes} <= set(WORDS[language])
 
 
 def test_more_models_than_colours_are_told_apart() -> None:

@@ -187,7 +187,7 @@ def test_probes_are_trained_and_measured_by_distance(texts: Texts, tmp_path: Pat
     _, probe = run_turns(given, texts, begun(tmp_path / "out", given), report=ignore) or []
     assert probe.probed
     assert (probe.probe, probe.steps, probe.text, probe.curve) == (PROBE, 2, None, ())
-    assert set(probe.probed.by_distance) <= {2**n for n in range(8)}
+    assert set(probe.probed.by_mark) <= {2**n for n in range(8)}
     assert 0 <= probe.probed.accuracy <= 1
 
 
