@@ -1,50 +1,29 @@
 """``babi``: questions about stories, for language models. Each story is read from an empty memory."""
 
 import math
-from collections.abc import Sequence
 from typing import ClassVar, final
-
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from everlong.data import Chunk, Example, ExampleStore
 from everlong.data.babi import collate_stories
 from everlong.data.words import WordTokenizer
 from everlong.errors import ConfigError
 from everlong.evaluate.babi import evaluate_stories, story_logits
-from everlong.memory import Memory
 from everlong.models import LanguageModel
 from everlong.models.base import AnyLanguageModel
 from everlong.shapes import Logits
+from everlong.train.asked_loss import AskedLoss
 from everlong.train.example_task import ExampleTask
 from everlong.train.learner import Update
-from everlong.train.objective import Objective
 from everlong.train.task import Given, Measurement, Unit
 
 ANSWER = Unit("answer", unseen="held-out questions")
 
 
 @final
-class StoryLoss(Objective[Chunk]):
+class StoryLoss(AskedLoss):
     """Loss of the words that are asked for."""
 
     entrances = ("answers",)
-
-    model: AnyLanguageModel
-
-    def forward(
-        self, window: Sequence[Chunk], memory: Memory | None
-    ) -> tuple[Float[Tensor, ""], Memory | None, dict[str, Tensor]]:
-        """Loss in nats summed over words of answers, and the memory's own losses, summed."""
-        nats: list[Tensor] = []
-        aux: dict[str, Tensor] = {}
-        for chunk in window:
-            with self.autocast():
-                losses, _, others = self.model.token_losses(chunk.tokens, chunk.targets)
-            nats.append(losses.sum())
-            aux = {name: aux[name] + loss if name in aux else loss for name, loss in others.items()}
-        return torch.stack(nats).sum(), memory, aux
 
     def answers(self, chunk: Chunk) -> Logits:
         """What the model answers at every place, in the precision of training."""

@@ -17,6 +17,7 @@ from everlong.memory import Memory
 from everlong.models import LanguageModel
 from everlong.models.base import AnyLanguageModel
 from everlong.shapes import Answers
+from everlong.train.asked_loss import AskedLoss
 from everlong.train.config import TrainConfig
 from everlong.train.distribution import World
 from everlong.train.learner import Update
@@ -48,25 +49,10 @@ class EpisodeLoss(Objective[Chunk]):
 
 
 @final
-class TokenEpisodeLoss(Objective[Chunk]):
-    """Loss of the tokens that are asked for; every sequence begins with an empty memory."""
+class TokenEpisodeLoss(AskedLoss):
+    """Loss of the tokens that generated sequences ask for."""
 
     entrances = ("answers",)
-
-    model: AnyLanguageModel
-
-    def forward(
-        self, window: Sequence[Chunk], memory: Memory | None
-    ) -> tuple[Float[Tensor, ""], Memory | None, dict[str, Tensor]]:
-        """Loss in nats summed over answers, and the memory's own losses, summed."""
-        nats: list[Tensor] = []
-        aux: dict[str, Tensor] = {}
-        for chunk in window:
-            with self.autocast():
-                losses, _, others = self.model.token_losses(chunk.tokens, chunk.targets)
-            nats.append(losses.sum())
-            aux = {name: aux[name] + loss if name in aux else loss for name, loss in others.items()}
-        return torch.stack(nats).sum(), memory, aux
 
     def answers(self, chunk: Chunk) -> Answers:
         """Logits of what is asked for, in the precision of training."""
