@@ -16,7 +16,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "title": "Which model for what",
         "lead": "{models} learned the same {tokens} of text ({tokenizer}), {budget} each, with {seeds}; then each read "
         "{n_bytes} bytes that none had seen.",
-        "minutes": "{n:g} minutes",
+        "minutes": "{n:g} min",
         "steps": "{n:,} updates",
         "trillions": "{n:g} trillion operations",
         "seed": "seed {seeds}",

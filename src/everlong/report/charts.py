@@ -77,16 +77,22 @@ def doubling_axis(label: str, *, low: int, high: int) -> Axis:
 
 
 def decade_axis(label: str, values: Sequence[float]) -> Axis:
-    """A logarithmic axis over all values, which are above 0, with ticks at 1, 2 and 5 times powers of ten.
+    """A logarithmic axis over all values, which are above 0.
+
+    Ticks are at 1, 2 and 5 times powers of ten; where values are far apart, at some powers of ten.
 
     >>> [text for _, text in decade_axis("", [3, 41]).ticks]
     ['2', '5', '10', '20', '50']
+    >>> [text for _, text in decade_axis("", [0.002, 41]).ticks]
+    ['0.001', '0.01', '0.1', '1', '10', '100']
     """
     first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    steps = [float(f"{nice}e{power}") for power in range(first, last + 1) for nice in (1, 2, 5)]
+    nice = (1, 2, 5) if last - first <= 3 else (1,)
+    steps = [float(f"{times}e{power}") for power in range(first, last + 2) for times in nice]
     low = max(value for value in steps if value <= min(values))
     high = min(value for value in steps if value >= max(values) and value > low)
-    ticks = [(value, f"{value:.10g}") for value in steps if low <= value <= high]
+    within = [value for value in steps if low <= value <= high]
+    ticks = [(value, f"{value:.10g}") for value in within[:: -(-len(within) // 12)]]
     return Axis(label=label, low=low, high=high, ticks=ticks, logarithmic=True)
 
 

@@ -7,12 +7,11 @@ time_scale_qP_layer_N     tokens that the units of a layer remember, here the me
 """
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from everlong.report.charts import Axis, Point, Series, doubling_axis, line_chart, span_axis
+from everlong.report.charts import Axis, Point, Series, decade_axis, doubling_axis, line_chart, span_axis
 from everlong.report.page import render
 
 PAGE = "optimisation.html"
@@ -92,19 +91,6 @@ def step_figure(lines: Sequence[Line], prefix: str, *, title: str, text: str, la
 def drawable(points: Sequence[tuple[float, float | None]]) -> list[Point]:
     """The points that have a logarithm."""
     return [(at, value) for at, value in points if value is not None and value > 0]
-
-
-def decade_axis(label: str, values: Sequence[float]) -> Axis:
-    """A logarithmic axis over all values, from a power of ten to a power of ten.
-
-    >>> [text for _, text in decade_axis("", [0.02, 3.0]).ticks]
-    ['1e-2', '1e-1', '1e0', '1e1']
-    """
-    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    high = max(high, low + 1)
-    every = -(-(high - low) // 8)
-    ticks = [(10.0**power, f"1e{power}") for power in range(low, high + 1, every)]
-    return Axis(label=label, low=10.0**low, high=10.0**high, ticks=ticks, logarithmic=True)
 
 
 def _figure(

@@ -33,7 +33,7 @@ def test_a_span_ends_where_its_values_end(high: float) -> None:
     assert 4 <= len(axis.ticks) <= 7
 
 
-@pytest.mark.parametrize("values", [[3.0, 41.0], [1.0, 1.0], [0.02, 7000.0], [5.0, 5.0001], [10.0, 100.0]])
+@pytest.mark.parametrize("values", [[3.0, 41.0], [1.0, 1.0], [0.02, 7000.0], [5.0, 5.0001], [10.0, 100.0], [1e-9, 1e9]])
 def test_an_axis_of_decades_covers_its_values(values: list[float]) -> None:
     axis = decade_axis("", values)
     assert axis.low <= min(values) <= max(values) <= axis.high
@@ -44,3 +44,4 @@ def test_an_axis_of_decades_covers_its_values(values: list[float]) -> None:
     ticks = [value for value, _ in axis.ticks]
     assert ticks[1] > min(values)
     assert ticks[-2] < max(values) or len(ticks) == 2
+    assert len(ticks) <= 12

@@ -1,9 +1,7 @@
 import json
 from xml.etree import ElementTree
 
-import pytest
-
-from everlong.report.optimisation import decade_axis, drawable, optimisation_figures, optimisation_page
+from everlong.report.optimisation import drawable, optimisation_figures, optimisation_page
 
 LINES = [
     {"step": 1, "loss": 5.0},
@@ -45,15 +43,6 @@ def test_the_page_asks_for_nothing() -> None:
     assert text.count("<svg") == 4
     assert "tone-5 { --tone" in text
     assert "http" not in text
-
-
-@pytest.mark.parametrize(
-    ("values", "ends"), [([1.0], (1.0, 10.0)), ([0.02, 3.0], (0.01, 10.0)), ([1e-9, 1e9], (1e-9, 1e9))]
-)
-def test_decades_hold_all_values_and_are_few(values: list[float], ends: tuple[float, float]) -> None:
-    axis = decade_axis("", values)
-    assert (axis.low, axis.high) == pytest.approx(ends)
-    assert len(axis.ticks) <= 9
 
 
 def test_only_what_has_a_logarithm_is_drawn() -> None:
