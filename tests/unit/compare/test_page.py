@@ -65,7 +65,7 @@ def test_the_page_shows_figures_intervals_and_failures(found: Figures) -> None:
     assert "2.100" in whole
     # 2.1 ± 4.303 * 0.1 / √3
     assert "1.852 – 2.348" in whole
-    assert "2 minutes each, with seeds 0, 1, 2" in whole
+    assert "2 min each, with seeds 0, 1, 2" in whole
     assert "gru, lstm and transformer learned the same 9,500 tokens of text (byte)" in whole
 
 
