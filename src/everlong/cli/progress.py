@@ -27,36 +27,37 @@ class _Clock(Protocol):
 @contextmanager
 def reporting() -> Generator[Report]:
     """Something that takes a run's progress and shows it on standard error."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield line_reporter(clock=time.monotonic)
-        return
-    from rich.progress import BarColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    columns = (BarColumn(bar_width=None), TextColumn("{task.description}"))
-    with Bar(*columns, console=console, transient=True, expand=True) as bar:
-        task = bar.add_task("", total=1.0)
-
-        def show(now: "Progress") -> None:
-            whole = now.seconds + now.seconds_left
-            bar.update(task, completed=now.seconds / whole if whole else 1.0, description=brief(now))
-            if remark := milestone(now):
-                bar.console.print(remark, highlight=False)
-
-        yield show
+    with _bar() as show:
+        if show is None:
+            yield line_reporter(clock=time.monotonic)
+        else:
+            yield lambda now: show(_done(now), brief(now), milestone(now))
 
 
 @contextmanager
 def reporting_turns() -> Generator[TurnReport]:
     """The same for many runs, one after another: one bar, or lines that say which run it is."""
+    with _bar() as show:
+        if show is None:
+            yield line_turns(clock=time.monotonic)
+            return
+
+        def show_turn(at: "Standing", now: "Progress") -> None:
+            found = now.measured and f"{turn(at)} · {measurement(now.measured, now.per)} after step {now.step:,}"
+            show((at.number - 1 + _done(now)) / at.total, brief_turn(at, now), found or "")
+
+        yield show_turn
+
+
+@contextmanager
+def _bar() -> Generator[Callable[[float, str, str], None] | None]:
+    """Something that moves a bar to how much is done, with words beside it, and leaves a remark above it, if there is
+    one; ``None`` where nobody watches."""
     from rich.console import Console
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield line_turns(clock=time.monotonic)
+        yield None
         return
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
@@ -65,15 +66,18 @@ def reporting_turns() -> Generator[TurnReport]:
     with Bar(*columns, console=console, transient=True, expand=True) as bar:
         task = bar.add_task("", total=1.0)
 
-        def show(at: "Standing", now: "Progress") -> None:
-            whole = now.seconds + now.seconds_left
-            part = now.seconds / whole if whole else 1.0
-            bar.update(task, completed=(at.number - 1 + part) / at.total, description=brief_turn(at, now))
-            if now.measured is not None:
-                remark = f"{measurement(now.measured, now.per)} after step {now.step:,}"
-                bar.console.print(f"{turn(at)} · {remark}", highlight=False)
+        def show(done: float, words: str, remark: str) -> None:
+            bar.update(task, completed=done, description=words)
+            if remark:
+                bar.console.print(remark, highlight=False)
 
         yield show
+
+
+def _done(now: "Progress") -> float:
+    """How much of a run is over."""
+    whole = now.seconds + now.seconds_left
+    return now.seconds / whole if whole else 1.0
 
 
 def line_turns(*, clock: _Clock) -> TurnReport:
