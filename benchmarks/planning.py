@@ -3,9 +3,10 @@
     python -m benchmarks.planning --rounds 3
 
 Each round predicts first, from small runs, and then measures the setup itself; figures are medians over the rounds. A
-step is one update of the learner, on one thread; times are the processor's, which other work disturbs least. Memory is
-what a process of its own grows by, from before the model is built to the peak of three updates. An error is that of the
-prediction, relative to what was measured.
+step is one update of the learner, on one thread; times are the processor's, which other work disturbs least. Bytes of
+activations and at the peak of a step are those of tensors, counted in an update of the whole setup. The process is what
+one of its own grows by from before the model is built to the peak of three updates, with all that libraries and freed
+pieces take. An error is that of the prediction, relative to what was measured.
 """
 
 import argparse
@@ -51,7 +52,13 @@ SETUPS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 
 CLOCK = time.process_time
 
-FIGURES = {"step": "ms/step", "token": "ms/token", "memory": "MB"}
+FIGURES = {
+    "step": "ms/step",
+    "token": "ms/token",
+    "activations": "MB of activations",
+    "peak": "MB at the peak",
+    "process": "MB of a process",
+}
 
 
 def setup_of(name: str) -> Setup:
@@ -72,7 +79,9 @@ def predicted(setup: Setup) -> dict[str, float]:
     return {
         "step": 1e3 * forecast.step_seconds,
         "token": 1e3 * forecast.token_seconds,
-        "memory": forecast.memory / 1e6,
+        "activations": forecast.step.kept / 1e6,
+        "peak": forecast.step.peak / 1e6,
+        "process": forecast.memory / 1e6,
     }
 
 
@@ -95,20 +104,22 @@ def seconds_of(run: Callable[[], object], *, turns: int) -> float:
     return median(found)
 
 
-def growth(name: str) -> float:
-    """MB that this process grows by at its peak."""
+def bytes_of(name: str) -> dict[str, float]:
+    """MB that this process grows by at its peak, and then those of the tensors of an update."""
     began = process_memory.now()
     trial = training_trial(setup_of(name))
     for _ in range(3):
         trial.run()
-    return process_memory.peak() - began
+    grown = process_memory.peak() - began
+    counts = trial.counts()
+    return {"activations": counts.kept / 1e6, "peak": counts.peak / 1e6, "process": grown}
 
 
-def growth_elsewhere(name: str) -> float:
+def bytes_elsewhere(name: str) -> dict[str, float]:
     """The same of a new process."""
     words = [sys.executable, "-m", "benchmarks.planning", "--peak", name]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
-    return float(done.stdout)
+    return json.loads(done.stdout)
 
 
 def row_of(name: str, *, rounds: int, turns: int) -> dict[str, Any]:
@@ -117,11 +128,11 @@ def row_of(name: str, *, rounds: int, turns: int) -> dict[str, Any]:
     for _ in range(rounds):
         told.append(predicted(setup))
         found.append(measured(setup, turns=turns))
-    memory = growth_elsewhere(name)
+    once = bytes_elsewhere(name)
     row: dict[str, Any] = {"setup": name}
     for figure, unit in FIGURES.items():
         before = median(one[figure] for one in told)
-        after = memory if figure == "memory" else median(one[figure] for one in found)
+        after = once[figure] if figure in once else median(one[figure] for one in found)
         row |= {f"{unit} predicted": before, f"{unit} measured": after, f"{figure} error %": 100 * (before / after - 1)}
     return row | {"rounds": {"predicted": told, "measured": found}}
 
@@ -137,7 +148,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.peak:
-        print(growth(args.peak))
+        print(json.dumps(bytes_of(args.peak)))
         return
     rows = list[dict[str, Any]]()
     for name in args.only:
