@@ -11,9 +11,9 @@ from everlong.cli.text_probe import sentences
 from everlong.data import ByteTokenizer, Document, TokenStore
 from everlong.errors import ConfigError
 from everlong.evaluate import evaluate
-from everlong.evaluate.text_page import require_writable
 from everlong.evaluate.text_probe import probe_text
 from everlong.models import create_model
+from everlong.report.page import require_chart
 from tests.cli.support import CLI, train_words
 
 CHINESE = "黛玉道：「船在海上。」寶玉聽了，笑道：「八塊銀幣！」\n" * 12
@@ -129,7 +129,7 @@ def test_what_cannot_be_measured_is_refused(
     words = ["probe", trained, "--data", book, "--chunk", 8, "--limit", 600]
     cli(*words, "--context", 100).require_refusal("--context 100 is no power of two. Give 64 or 128.")
     cli(*words, "--context", 1024).require_refusal("of no document 1,152 tokens are read, of which a context of 1,024")
-    cli(*words, "--out", tmp_path / "p.png").require_refusal("p.png is no chart that can be drawn", ".html or .svg")
+    cli(*words, "--out", tmp_path / "p.png").require_refusal("p.png is no chart that can be drawn", ".svg or .html")
     cli(*words, "--out", tmp_path / "no" / "p.svg").require_refusal("cannot write")
     cli(*words, "--set", "d_model=9").require_refusal("d_model=9")
     cli(*words, "--examples", 2).require_refusal("no use for --examples: the text is read as a stream")
@@ -140,4 +140,4 @@ def test_what_cannot_be_measured_is_refused(
     cli("probe", trained, "--data", tmp_path / "a.txt").require_refusal(told)
     assert cli(*words, "--limit", 0).code == 2
     with pytest.raises(ConfigError, match=r"no chart that can be drawn"):
-        require_writable(Path("a"))
+        require_chart(Path("a"))

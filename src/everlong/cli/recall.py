@@ -31,12 +31,13 @@ def probe_recall(request: ProbeRequest) -> None:
     from everlong.cli.recall_table import Column, recall_table, show
     from everlong.data.synthetic import TokenRules
     from everlong.evaluate.bits import READINGS
-    from everlong.evaluate.recall_picture import require_page, write_recall
+    from everlong.evaluate.recall_picture import write_recall
+    from everlong.report.page import require_chart
     from everlong.storage import require_place
     from everlong.train.folder import rules_of
 
     if request.out is not None:
-        require_page(request.out)
+        require_chart(request.out)
         require_place(request.out)
     learned = rules_of(request.run.folder)
     assert learned is not None

@@ -30,13 +30,14 @@ def probe_stream(request: ProbeRequest) -> None:
         RunError: the page cannot be written.
     """
     from everlong.data import TokenStore, read_documents
-    from everlong.evaluate.text_page import require_writable, write_page
+    from everlong.evaluate.text_page import write_page
     from everlong.evaluate.text_probe import probe_text
+    from everlong.report.page import require_chart
     from everlong.storage import require_place
 
     trained = request.run
     if request.out is not None:
-        require_writable(request.out)
+        require_chart(request.out)
         require_place(request.out)
     fields = assign_fields(request.changes, {"model": type(trained.config)})["model"]
     model = trained.language_model.with_config(**fields)

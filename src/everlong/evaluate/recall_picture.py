@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from everlong.errors import ConfigError
 from everlong.evaluate.bits import READINGS
 from everlong.evaluate.recall import Recall
 from everlong.report.charts import HEIGHT, WIDTH, Axis, Series, doubling_axis, line_chart, linear_axis
-from everlong.report.page import render, require_jinja
+from everlong.report.page import render
 from everlong.storage import write_whole
 
-FORMATS = (".svg", ".html")
 NAMES = {"carried": "its own memory", "reset": "no memory", "other": "another sequence's memory"}
 COLOURS = {"carried": "#1f5fd0", "reset": "#b4620a", "other": "#8a3fa8"}
 STYLE = "\n".join(
@@ -27,18 +25,6 @@ STYLE = "\n".join(
 )
 HEAD = 44
 """Height of the words above a chart."""
-
-
-def require_page(path: Path) -> None:
-    """Make sure that a picture can be made, before anything else is.
-
-    Raises:
-        ConfigError: there is no such format, or jinja2 is not installed.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise ConfigError(f"{path} is no chart that can be drawn. Give a name that ends in {' or '.join(FORMATS)}.")
-    if path.suffix.lower() == ".html":
-        require_jinja()
 
 
 def write_recall(path: Path, found: Sequence[Recall], *, heading: str, about: str) -> None:

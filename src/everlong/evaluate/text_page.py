@@ -3,13 +3,11 @@
 from html import escape
 from pathlib import Path
 
-from everlong.errors import ConfigError
 from everlong.evaluate.text_probe import TextProbe
 from everlong.report.charts import HEIGHT, WIDTH, Series, doubling_axis, line_chart, linear_axis
-from everlong.report.page import render, require_jinja
+from everlong.report.page import render
 from everlong.storage import write_whole
 
-FORMATS = (".html", ".svg")
 READINGS = {"carried": "own memory", "reset": "memory reset", "other": "another document's memory"}
 ROOM = "everlong.evaluate"
 
@@ -21,18 +19,6 @@ text { font-size: 13px; fill: #5d6470; } .label { fill: #1c1f24; } .grid { strok
 .line.reset { stroke-dasharray: 8 6; } .line.other { stroke-dasharray: 2 6; }
 """
 """Without variables, which viewers of pictures do not know."""
-
-
-def require_writable(path: Path) -> None:
-    """Make sure that a page or a picture can be made, before anything else is.
-
-    Raises:
-        ConfigError: there is no such format, or jinja2 is not installed.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise ConfigError(f"{path} is no chart that can be drawn. Give a name that ends in {' or '.join(FORMATS)}.")
-    if path.suffix.lower() == ".html":
-        require_jinja()
 
 
 def write_page(path: Path, found: TextProbe, heading: str) -> None:

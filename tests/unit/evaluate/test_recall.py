@@ -8,13 +8,15 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from everlong.clock import Clock
 from everlong.data.synthetic import Episode, MultiQueryRecall, Sizes, TokenRules
 from everlong.errors import ConfigError
 from everlong.evaluate.episodes import draw_measured, evaluate_episodes
 from everlong.evaluate.recall import Right, added, chance, evaluate_recall, groups, surely_across
+from everlong.heads import LinearHead
 from everlong.memory import Memory, memory_type
 from everlong.models import create_model
-from everlong.models.base import LanguageModel, ModelConfig
+from everlong.models.base import Advance, LanguageModel, ModelConfig
 from everlong.shapes import IGNORE
 
 RULES = MultiQueryRecall(length=64, pairs=4, symbols=512)
@@ -38,29 +40,27 @@ class Table(LanguageModel[TableMemory]):
 
     def __init__(self, vocab_size: int) -> None:
         super().__init__(ModelConfig(vocab_size=vocab_size))
-        self.weight = nn.Parameter(torch.zeros(1))
+        # What is said is the hidden state itself.
+        same = nn.Embedding.from_pretrained(torch.eye(vocab_size))
+        self.head = LinearHead(same, tied=True)
 
     def init_memory(self, lanes: int) -> TableMemory:
         nothing = torch.zeros(lanes, dtype=torch.int64)
         value = torch.zeros(lanes, self.config.vocab_size, dtype=torch.int64)
         return TableMemory(position=nothing, last=nothing, value=value)
 
-    def advance(self, tokens: Any, memory: Any, clock: Any) -> Any:
-        raise NotImplementedError
-
-    def forward(self, tokens: Any, memory: Any = None, *, starts: Any = None, lengths: Any = None) -> Any:  # noqa: ARG002
-        memory = memory or self.init_memory(len(tokens))
-        position, last, value = memory.position.clone(), memory.last.clone(), memory.value.clone()
+    def advance(self, tokens: Tensor, memory: TableMemory, clock: Clock) -> Advance[TableMemory]:
+        last, value = memory.last.clone(), memory.value.clone()
         said = torch.zeros_like(tokens)
         for lane, row in enumerate(tokens.tolist()):
-            for t, token in enumerate(row[: len(row) if lengths is None else int(lengths[lane])]):
+            for t, token in enumerate(row[: clock.time if clock.lengths is None else int(clock.lengths[lane])]):
                 said[lane, t] = value[lane, token]
                 # Keys stand in the lower half and are asked for alone, so that only their values stand after them.
                 if token >= self.config.vocab_size // 2:
                     value[lane, last[lane]] = token
                 last[lane] = token
-                position[lane] += 1
-        return F.one_hot(said, self.config.vocab_size).float(), TableMemory(position=position, last=last, value=value)
+        after = TableMemory(position=clock.following, last=last, value=value)
+        return Advance(hidden=F.one_hot(said, self.config.vocab_size).float(), memory=after, aux={})
 
 
 def distances(rules: TokenRules, sizes: Sizes, count: int, chunk: int) -> list[tuple[int, int]]:

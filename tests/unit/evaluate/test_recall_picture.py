@@ -9,7 +9,8 @@ import pytest
 
 from everlong.errors import ConfigError
 from everlong.evaluate.recall import Recall, Right
-from everlong.evaluate.recall_picture import recall_chart, require_page, write_recall
+from everlong.evaluate.recall_picture import recall_chart, write_recall
+from everlong.report.page import require_chart
 
 NEAR, FAR = Right(4, 4, 4, 4), Right(8, 6, 0, 2)
 
@@ -59,10 +60,10 @@ def not_found(name: str) -> None:
 
 def test_pages_need_jinja_and_pictures_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", not_found)
-    require_page(Path("a.SVG"))
+    require_chart(Path("a.SVG"))
     with pytest.raises(ConfigError, match="needs jinja2"):
-        require_page(Path("a.html"))
+        require_chart(Path("a.html"))
     with pytest.raises(
         ConfigError, match=r"a\.gif is no chart that can be drawn\. Give a name that ends in \.svg or \.ht"
     ):
-        require_page(Path("a.gif"))
+        require_chart(Path("a.gif"))
